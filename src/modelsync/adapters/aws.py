@@ -1,0 +1,75 @@
+"""What S3 and SQS have in common: region, credentials, and botocore's errors in our words."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.session
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError
+
+from modelsync.errors import ConfigurationError, StoreDenied
+
+
+@dataclass(frozen=True)
+class AwsOptions:
+    """How AWS is reached. None: botocore's standard chain decides.
+
+    Attributes:
+        region: the region of bucket and queues.
+        s3_endpoint_url: an S3-compatible store or emulator.
+        sqs_endpoint_url: the same for queues.
+    """
+
+    region: str | None = None
+    s3_endpoint_url: str | None = None
+    sqs_endpoint_url: str | None = None
+
+
+class AwsSession:
+    """One botocore session for all clients: credentials are found and refreshed once.
+
+    The chain is botocore's: environment, web identity (IRSA), profiles, container credentials
+    (ECS, EKS Pod Identity), instance metadata.
+    """
+
+    def __init__(self, options: AwsOptions) -> None:
+        self.options = options
+        self.session: Any = botocore.session.get_session()
+        self._lock = threading.Lock()
+        self._credentials: Any = None
+        self.region = self._region()
+
+    def _region(self) -> str:
+        # botocore reads AWS_DEFAULT_REGION alone; Kubernetes' webhooks inject AWS_REGION.
+        region = self.options.region or os.environ.get("AWS_REGION") or self.session.get_config_variable("region")
+        if region:
+            return str(region)
+        if self.options.s3_endpoint_url:
+            return "us-east-1"  # S3-compatible stores sign with it unless they are told otherwise
+        message = "AWS_REGION is not set: set it to the bucket's region, for example eu-central-1"
+        raise ConfigurationError(message)
+
+    def credentials(self) -> ReadOnlyCredentials:
+        """The credentials that are valid now, refreshed when they are about to end.
+
+        Raises:
+            StoreDenied: none can be found, or they cannot be refreshed.
+        """
+        try:
+            with self._lock:
+                if self._credentials is None:
+                    self._credentials = self.session.get_credentials()
+            if self._credentials is not None:
+                return self._credentials.get_frozen_credentials()  # type: ignore[no-any-return]
+        except BotoCoreError as error:
+            message = f"AWS credentials cannot be had: {error}"
+            raise StoreDenied(message) from error
+        message = (
+            "no AWS credentials found: give the pod a role (IRSA or EKS Pod Identity), or set AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY"
+        )
+        raise StoreDenied(message)

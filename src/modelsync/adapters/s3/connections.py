@@ -1,0 +1,156 @@
+"""Keep-alive connections to one host, shared by all threads.
+
+`http.client` because it reads bodies straight into a buffer that is made once: the figures are
+in docs/adr/0004.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+from modelsync.adapters.s3.endpoint import Endpoint
+from modelsync.errors import StoreUnavailable, Stopped
+
+_IDLE_SECONDS = 10.0  # S3 closes connections that idle somewhat longer
+_STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.BadStatusLine)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds on a single call of the network, in seconds."""
+
+    connect: float = 5.0
+    read: float = 20.0
+
+
+class Connections:
+    """A pool of connections to an endpoint. Idle ones are kept for the next request."""
+
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
+        self._active: set[http.client.HTTPConnection] = set()
+        self._closed = False
+        self._tls = _tls_context() if endpoint.scheme == "https" else None
+        self._proxy = _proxy_for(endpoint)
+
+    @contextmanager
+    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[http.client.HTTPResponse]:
+        """Send a request; the connection is kept if the body was read to its end.
+
+        Raises:
+            StoreUnavailable: the host cannot be reached, or did not answer in time.
+            Stopped: the pool is closed.
+        """
+        with _network_errors():
+            connection, response = self._send(method, target, headers)
+        try:
+            with _network_errors():
+                yield response
+        except BaseException:
+            self._release(connection, reusable=False)
+            raise
+        self._release(connection, reusable=response.isclosed() and not response.will_close)
+
+    def _send(
+        self, method: str, target: str, headers: Mapping[str, str]
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        while True:
+            connection, fresh = self._acquire()
+            try:
+                connection.request(method, self._through_proxy(target), headers=dict(headers))
+                return connection, connection.getresponse()
+            except _STALE:
+                self._release(connection, reusable=False)
+                if fresh:
+                    raise
+                # An idle connection that the server closed meanwhile: not worth an attempt.
+            except BaseException:
+                self._release(connection, reusable=False)
+                raise
+
+    def _through_proxy(self, target: str) -> str:
+        if self._proxy is None or self._tls is not None:
+            return target
+        return f"http://{self._endpoint.netloc}{target}"
+
+    def _acquire(self) -> tuple[http.client.HTTPConnection, bool]:
+        with self._lock:
+            if self._closed:
+                message = "shutting down"
+                raise Stopped(message)
+            now = time.monotonic()
+            while self._idle:
+                since, connection = self._idle.pop()
+                if now - since < _IDLE_SECONDS:
+                    self._active.add(connection)
+                    return connection, False
+                connection.close()
+            connection = self._connection()
+            self._active.add(connection)
+        return connection, True
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._proxy or (self._endpoint.host, self._endpoint.port)
+        if self._tls is None:
+            connection = http.client.HTTPConnection(host, port, timeout=self._timeouts.read)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=self._timeouts.read, context=self._tls)
+            if self._proxy is not None:
+                connection.set_tunnel(self._endpoint.host, self._endpoint.port)
+        return connection
+
+    def _release(self, connection: http.client.HTTPConnection, *, reusable: bool) -> None:
+        with self._lock:
+            self._active.discard(connection)
+            if reusable and not self._closed:
+                self._idle.append((time.monotonic(), connection))
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """Break off all requests: their readers get an error at once."""
+        with self._lock:
+            self._closed = True
+            connections = [*self._active, *(connection for _, connection in self._idle)]
+            self._idle.clear()
+        for connection in connections:
+            if (sock := connection.sock) is not None:
+                try:
+                    sock.shutdown(2)
+                except OSError:
+                    continue
+
+
+@contextmanager
+def _network_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(error) or type(error).__name__
+        message = f"S3 cannot be reached or broke off: {reason}"
+        raise StoreUnavailable(message) from error
+
+
+def _tls_context() -> ssl.SSLContext:
+    # SSL_CERT_FILE is read by OpenSSL itself.
+    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+
+
+def _proxy_for(endpoint: Endpoint) -> tuple[str, int] | None:
+    proxy = getproxies_environment().get(endpoint.scheme)
+    if not proxy or proxy_bypass_environment(endpoint.netloc):
+        return None
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return (parts.hostname, parts.port or 80) if parts.hostname else None

@@ -1,0 +1,211 @@
+"""A bucket over signed HTTP requests."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import ClassVar
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from modelsync import __version__
+from modelsync.adapters.aws import AwsSession
+from modelsync.adapters.s3.answers import failure, object_details, whole_size
+from modelsync.adapters.s3.connections import Connections, Timeouts
+from modelsync.adapters.s3.endpoint import bucket_endpoint
+from modelsync.adapters.s3.xml import ListPage, parse_list_page
+from modelsync.core.facts import StoreCalled
+from modelsync.core.objects import RemoteObject
+from modelsync.core.parts import Span
+from modelsync.core.proof import ObjectDetails
+from modelsync.errors import ModelSyncError, ObjectChanged, StoreUnavailable
+from modelsync.ports import Listing, Observer
+
+_MAX_PAGE_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """Which bucket, and how.
+
+    Attributes:
+        bucket: its name.
+        expected_owner: account id; a bucket of another account is refused by S3.
+        timeouts: bounds on single calls of the network.
+    """
+
+    bucket: str
+    expected_owner: str | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+class S3Body:
+    """Implements `ports.Body`."""
+
+    def __init__(self, response: http.client.HTTPResponse, details: ObjectDetails, span: Span) -> None:
+        self.details = details
+        self._response = response
+        self._left = span.size_bytes
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read some bytes; 0 only at the span's end."""
+        if self._left == 0:
+            self._response.read()  # lets the connection be used again
+            return 0
+        count = self._response.readinto(buffer[: min(len(buffer), self._left)])
+        if count == 0:
+            message = f"S3 broke off {self._left} bytes before the end"
+            raise StoreUnavailable(message)
+        self._left -= count
+        return count
+
+
+class S3Store:
+    """Implements `ports.ObjectStore`."""
+
+    _MARKS: ClassVar[dict[str, str]] = {"x-amz-checksum-mode": "ENABLED"}
+
+    def __init__(self, options: S3Options, session: AwsSession, observe: Observer) -> None:
+        """Find the bucket's address; nothing is sent yet.
+
+        Raises:
+            ConfigurationError: region or endpoint cannot be.
+        """
+        self._options = options
+        self._session = session
+        self._observe = observe
+        self._endpoint = bucket_endpoint(
+            options.bucket,
+            region=session.region,
+            endpoint_url=session.options.s3_endpoint_url,
+            resolver=session.session.get_component("endpoint_resolver"),
+        )
+        self._connections = Connections(self._endpoint, options.timeouts)
+
+    def check(self) -> None:
+        """Ask whether the bucket can be listed."""
+        query = {"list-type": "2", "max-keys": "1"}
+        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
+            response.read(_MAX_PAGE_BYTES)
+
+    def list(self, prefix: str) -> Listing:
+        """List all objects whose keys start with the prefix."""
+        objects: list[RemoteObject] = []
+        at = 0.0
+        for page, answered_at in self._pages(prefix):
+            at = at or answered_at
+            objects += page.objects
+        return Listing(tuple(objects), at)
+
+    def scan(self, prefix: str) -> Iterator[RemoteObject]:
+        """List as a stream."""
+        for page, _ in self._pages(prefix):
+            yield from page.objects
+
+    def _pages(self, prefix: str) -> Iterator[tuple[ListPage, float]]:
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        while True:
+            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
+                data = response.read(_MAX_PAGE_BYTES)
+                page = parse_list_page(data)
+                at = _answered_at(response)
+            yield page, at
+            if page.next_token is None:
+                return
+            query["continuation-token"] = page.next_token
+
+    def head(self, remote: RemoteObject) -> ObjectDetails:
+        """Ask for an object's details."""
+        with self._call(
+            "HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS
+        ) as response:
+            response.read()
+            return _same(remote, object_details(response.headers, size_bytes=_length(response)))
+
+    @contextmanager
+    def open(self, remote: RemoteObject, span: Span) -> Iterator[S3Body]:
+        """Read a span of an object."""
+        whole = span == Span(0, remote.size_bytes)
+        extra = dict(self._MARKS) if whole else {"Range": f"bytes={span.start}-{span.end - 1}"}
+        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as response:
+            size_bytes = whole_size(response, span, whole=whole)
+            details = _same(remote, object_details(response.headers, size_bytes=size_bytes))
+            yield S3Body(response, details, span)
+
+    def close(self) -> None:
+        """Break off everything under way."""
+        self._connections.close()
+
+    @contextmanager
+    def _call(
+        self,
+        operation: str,
+        method: str,
+        remote: RemoteObject | None,
+        query: dict[str, str],
+        *,
+        what: str,
+        extra: dict[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
+        if self._options.expected_owner:
+            headers["x-amz-expected-bucket-owner"] = self._options.expected_owner
+        if remote is not None:
+            headers["If-Match"] = f'"{remote.etag}"'
+            if remote.version_id:
+                query = {**query, "versionId": remote.version_id}
+        target = self._endpoint.target(remote.key if remote else None, query)
+        with (
+            _observed(self._observe, operation),
+            self._connections.request(method, target, self._signed(method, target, headers)) as response,
+        ):
+            if response.status not in {200, 206}:
+                raise failure(response, what=what, bucket=self._options.bucket)
+            yield response
+
+    def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
+        url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{target}"
+        request = AWSRequest(method, url, headers=headers)
+        S3SigV4Auth(self._session.credentials(), "s3", self._session.region).add_auth(request)
+        return dict(request.headers.items())
+
+
+@contextmanager
+def _observed(observe: Callable[[StoreCalled], None], operation: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelSyncError as error:
+        observe(StoreCalled(operation, type(error).__name__))
+        raise
+    observe(StoreCalled(operation, "ok"))
+
+
+def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
+    """Hold an answer against the listing: not every store heeds If-Match.
+
+    Raises:
+        ObjectChanged: it is another object.
+    """
+    if details.etag != remote.etag or details.size_bytes != remote.size_bytes:
+        message = f"{remote.key!r} was replaced since it was listed"
+        raise ObjectChanged(message)
+    return details
+
+
+def _length(response: http.client.HTTPResponse) -> int:
+    try:
+        return int(response.headers.get("Content-Length", "-1"))
+    except ValueError:
+        return -1
+
+
+def _answered_at(response: http.client.HTTPResponse) -> float:
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (TypeError, ValueError, KeyError):
+        return time.time()

@@ -1,0 +1,155 @@
+"""An SQS queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from modelsync.adapters.aws import AwsSession
+from modelsync.errors import QueueMissing, QueueUnavailable
+from modelsync.ports import Message
+
+POLL_SECONDS = 20
+_BATCH = 10  # SQS' own limit for batch calls
+_FALLBACK_VISIBILITY_SECONDS = 30.0
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=POLL_SECONDS + 5,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    user_agent_extra="modelsync",
+)
+_MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_DENIED = {"AccessDenied", "AccessDeniedException"}
+
+
+@dataclass(frozen=True, slots=True)
+class SqsOptions:
+    """One queue: `name` as in `SQS_<NAME>_QUEUE_URL`, in lower case."""
+
+    name: str
+    url: str
+
+
+def sqs_client(session: AwsSession) -> Any:
+    """One client for all queues. Import and service model cost a third of a second."""
+    return session.session.create_client(
+        "sqs", region_name=session.region, endpoint_url=session.options.sqs_endpoint_url, config=_CONFIG
+    )
+
+
+class SqsQueue:
+    """Implements `ports.Queue`."""
+
+    def __init__(self, options: SqsOptions, client: Any) -> None:
+        self._options = options
+        self._client = client
+        self._visibility_seconds = _FALLBACK_VISIBILITY_SECONDS
+        # Sent with each receive only where the queue's own setting is not known.
+        self._asked: dict[str, int] = {"VisibilityTimeout": int(_FALLBACK_VISIBILITY_SECONDS)}
+
+    @property
+    def name(self) -> str:
+        """The queue's name in logs, metrics and health."""
+        return self._options.name
+
+    @property
+    def visibility_seconds(self) -> float:
+        """For how long a received message stays hidden."""
+        return self._visibility_seconds
+
+    def check(self) -> None:
+        """Ask for the queue's visibility time-out; where that is not allowed, use one of our own."""
+        try:
+            with self._errors("read the attributes of"):
+                answer = self._client.get_queue_attributes(
+                    QueueUrl=self._options.url, AttributeNames=["VisibilityTimeout"]
+                )
+        except QueueUnavailable as error:
+            if isinstance(error.__cause__, ClientError) and _code(error.__cause__) in _DENIED:
+                return
+            raise
+        seconds = float(answer["Attributes"]["VisibilityTimeout"])
+        if seconds > 0:
+            self._visibility_seconds, self._asked = seconds, {}
+
+    def receive(self, most: int) -> Sequence[Message]:
+        """Long-poll for messages."""
+        with self._errors("receive from"):
+            answer = self._client.receive_message(
+                QueueUrl=self._options.url,
+                MaxNumberOfMessages=min(most, _BATCH),
+                WaitTimeSeconds=POLL_SECONDS,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                **self._asked,
+            )
+        return [
+            Message(
+                receipt=message["ReceiptHandle"],
+                body=message["Body"],
+                receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete deliveries."""
+        for batch in _batches(messages):
+            entries = [{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(batch)]
+            with self._errors("delete from"):
+                answer = self._client.delete_message_batch(QueueUrl=self._options.url, Entries=entries)
+            self._lost(batch, answer)
+
+    def hide(self, messages: Sequence[Message], seconds: float) -> Sequence[Message]:
+        """Hide deliveries for so long from now on."""
+        lost: list[Message] = []
+        for batch in _batches(messages):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": message.receipt, "VisibilityTimeout": int(seconds)}
+                for n, message in enumerate(batch)
+            ]
+            with self._errors("change the visibility in"):
+                answer = self._client.change_message_visibility_batch(QueueUrl=self._options.url, Entries=entries)
+            lost += self._lost(batch, answer)
+        return lost
+
+    def _lost(self, batch: Sequence[Message], answer: dict[str, Any]) -> list[Message]:
+        """The deliveries that SQS says are not ours; a fault of its own is an error instead."""
+        failed = answer.get("Failed", [])
+        for entry in failed:
+            if not entry.get("SenderFault", True):
+                message = f"queue {self.name} failed: {entry.get('Code')}"
+                raise QueueUnavailable(message)
+        return [batch[int(entry["Id"])] for entry in failed]
+
+    def close(self) -> None:
+        """Nothing to do: a long poll ends by itself, and the process does not wait for it."""
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            if code in _MISSING:
+                variable = f"SQS_{self.name.upper()}_QUEUE_URL"
+                message = f"queue {self._options.url} does not exist: check {variable} and AWS_REGION"
+                raise QueueMissing(message) from error
+            advice = ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"
+            message = f"cannot {what} queue {self.name}: SQS answered {code}{advice if code in _DENIED else ''}"
+            raise QueueUnavailable(message) from error
+        except BotoCoreError as error:
+            message = f"cannot {what} queue {self.name}: {error}"
+            raise QueueUnavailable(message) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    return (messages[start : start + _BATCH] for start in range(0, len(messages), _BATCH))

@@ -1,0 +1,130 @@
+"""Durable, atomic steps on a file system, and its errors in our words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelsync.adapters.volume.paths import TEMPORARY
+from modelsync.errors import VolumeFailed
+
+_ADVICE = {
+    errno.ENOSPC: "the volume is full: free space on it or enlarge it",
+    errno.EDQUOT: "the volume's quota is used up: raise it or free space",
+    errno.EROFS: "the volume is mounted read-only: mount it read-write for modelsync",
+    errno.EACCES: "permission denied: let modelsync's user write to the volume (fsGroup or the directory's owner)",
+    errno.EPERM: "not permitted: let modelsync's user write to the volume (fsGroup or the directory's owner)",
+    errno.EIO: "the disk or the file server reports an I/O error: look at the volume's health",
+    errno.ESTALE: "the file server lost the directory (ESTALE): mount the volume anew",
+}
+
+
+def advice(error: OSError) -> str:
+    """Say what an error of the file system means and what to do."""
+    return _ADVICE.get(error.errno or 0, error.strerror or str(error))
+
+
+@contextmanager
+def volume_errors(what: str) -> Iterator[None]:
+    """Translate errors of the file system.
+
+    Raises:
+        VolumeFailed: with what was being done and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot {what}: {advice(error)}"
+        raise VolumeFailed(message) from error
+
+
+def temporary_name() -> str:
+    """A name that nobody else has."""
+    return f"{TEMPORARY}{uuid.uuid4().hex}"
+
+
+def sync_directory(path: Path) -> None:
+    """Make the directory's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file that must not exist, durably but for its name."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put a file's new content in place of the old one, atomically and durably."""
+    temporary = path.parent / temporary_name()
+    try:
+        write_new(temporary, data)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def replace_link(path: Path, target: str, temporary_directory: Path) -> None:
+    """Point a symlink somewhere else, atomically and durably.
+
+    The temporary link is made beside modelsync's own files: applications that list the link's
+    directory never see it.
+    """
+    temporary = temporary_directory / temporary_name()
+    temporary.symlink_to(target)
+    try:
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with everything in it, or a file; fine if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def make_directories(path: Path, below: Path) -> None:
+    """Make a directory and its parents below `below`, durably where they are new."""
+    missing = []
+    while path != below and not path.exists():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode=0o755, exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """A file's content, or None without the file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def names_in(path: Path) -> list[str]:
+    """Names in a directory but temporary ones, sorted; none without the directory."""
+    try:
+        return sorted(name for name in os.listdir(path) if not name.startswith(TEMPORARY))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

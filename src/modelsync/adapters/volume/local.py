@@ -1,0 +1,198 @@
+"""The volume as a whole: its checks, its locks and what stands on it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelsync.adapters.volume.files import (
+    advice,
+    make_directories,
+    names_in,
+    read_if_there,
+    remove_tree,
+    replace_file,
+    replace_link,
+    temporary_name,
+    volume_errors,
+)
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
+from modelsync.adapters.volume.writer import (
+    LocalWriter,
+    linked_revision,
+    read_current,
+    read_manifest,
+    read_quarantine,
+)
+from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled
+from modelsync.core.names import RESERVED, ModelId, decode
+from modelsync.core.objects import Revision
+from modelsync.errors import ModelBusy, VolumeUnusable
+from modelsync.ports import Space
+
+_LEFT_BEHIND_SECONDS = 300
+
+
+class LocalVolume:
+    """Implements `ports.Volume` on a directory: a local disk, a PVC, NFS."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._own = base / RESERVED
+        self._models = self._own / "models"
+        self._reconcile = self._own / "reconcile.json"
+
+    def check(self) -> None:
+        """Make a file, a link and a lock as the work will."""
+        if not self._base.is_dir():
+            message = f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
+            raise VolumeUnusable(message)
+        trial = self._own / temporary_name()
+        try:
+            make_directories(self._models, below=self._base)
+            trial.mkdir()
+            try:
+                self._try_all(trial)
+            finally:
+                remove_tree(trial)
+        except OSError as error:
+            message = f"MODELS_BASE_PATH={self._base} cannot be used: {advice(error)}"
+            raise VolumeUnusable(message) from error
+
+    @staticmethod
+    def _try_all(trial: Path) -> None:
+        replace_file(trial / "file", b"x")
+        try:
+            for target in ("file", "."):
+                replace_link(trial / "link", target, trial)
+        except OSError as error:
+            message = (
+                f"{trial.parent.parent} cannot switch a symlink atomically ({error.strerror}): use a file system with"
+                " symlinks and rename; an object store mounted as one (Mountpoint for S3) is not enough"
+            )
+            raise VolumeUnusable(message) from error
+        with (trial / "file").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def readable(self) -> bool:
+        """Whether models can be read."""
+        try:
+            with os.scandir(self._base) as entries:
+                next(entries, None)
+        except OSError:
+            return False
+        return True
+
+    def space(self) -> Space:
+        """How large the volume is, and how much of it is free for us."""
+        with volume_errors("measure the volume"):
+            found = os.statvfs(self._base)
+            return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def models(self) -> list[ModelId]:
+        """All models that the volume knows."""
+        with volume_errors("list the models on the volume"):
+            return [decode(name) for name in names_in(self._models)]
+
+    def published(self, model: ModelId) -> Published:
+        """What the volume says of a model."""
+        paths = ModelPaths(self._base, model)
+        with volume_errors(f"read the record of {model}"):
+            return Published(
+                current=read_current(paths),
+                linked=linked_revision(paths),
+                kept=frozenset(
+                    Revision(name) for name in names_in(paths.revisions) if manifest_of(paths.revisions / name).exists()
+                ),
+                quarantined=read_quarantine(paths),
+                leftover=paths.staging.exists(),
+            )
+
+    def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
+        """The manifest of a kept revision."""
+        with volume_errors(f"read the manifest of {model}"):
+            return read_manifest(ModelPaths(self._base, model), revision)
+
+    @contextmanager
+    def writer(self, model: ModelId) -> Iterator[LocalWriter]:
+        """Become the model's only writer, over all processes and replicas."""
+        paths = ModelPaths(self._base, model)
+        descriptor = self._lock(paths)
+        try:
+            writer = LocalWriter(paths)
+            try:
+                yield writer
+            finally:
+                writer.close()
+                _forget_if_empty(paths)
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, paths: ModelPaths) -> int:
+        with volume_errors(f"lock {paths.model}"):
+            while True:
+                make_directories(paths.home, below=self._base)
+                try:
+                    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+                except FileNotFoundError:
+                    continue  # the last writer just removed the empty directory
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if _is_at(paths.lock, descriptor):
+                        return descriptor
+                except OSError as error:
+                    os.close(descriptor)
+                    if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+                        message = f"{paths.model} is being synced by another worker"
+                        raise ModelBusy(message) from error
+                    raise
+                os.close(descriptor)  # the file was removed meanwhile: its lock protects nothing
+
+    def reconciled(self) -> Reconciled | None:
+        """The record of the last complete comparison."""
+        try:
+            data = read_if_there(self._reconcile)
+            return None if data is None else Reconciled.from_json(data)
+        except (OSError, BadRecord):
+            return None
+
+    def record_reconciled(self, found: Reconciled) -> None:
+        """Put a complete comparison on record."""
+        with volume_errors("record the comparison"):
+            replace_file(self._reconcile, found.to_json())
+
+    def sweep(self) -> None:
+        """Remove temporary names that crashed workers left behind.
+
+        Those of one model go when its lock is taken next; here only the volume's own, and only
+        old ones: a replica may be using its own right now.
+        """
+        with volume_errors("sweep temporary names"):
+            for entry in os.scandir(self._own):
+                if (
+                    entry.name.startswith(TEMPORARY)
+                    and time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_BEHIND_SECONDS
+                ):
+                    remove_tree(Path(entry.path))
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _forget_if_empty(paths: ModelPaths) -> None:
+    """Remove a model's directory if nothing but the lock was ever made in it (a key that names no model)."""
+    try:
+        if os.listdir(paths.home) == [paths.lock.name]:
+            paths.lock.unlink()
+            paths.home.rmdir()
+    except OSError:
+        return

@@ -1,0 +1,203 @@
+"""A revision in progress: files written in parts, from many threads, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from awscrt.checksums import crc64nvme
+
+from modelsync.adapters.volume.files import make_directories, remove_tree, sync_directory, volume_errors, write_new
+from modelsync.adapters.volume.paths import files_of, journal_of, lease_of, manifest_of
+from modelsync.core.manifest import Manifest
+from modelsync.core.names import RelPath
+from modelsync.core.parts import Span
+from modelsync.errors import VolumeFailed
+from modelsync.ports import Part
+
+_READ_BYTES = 1 << 20
+
+
+class Journal:
+    """Which parts a staged revision has: one JSON line each, appended after the part is written.
+
+    It is never synced: after a power loss it may tell of parts whose bytes are not there, so a
+    part counts only if the bytes on disk have the checksum that the line tells.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._known = dict(_read_journal(path))
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        # A torn last line must not swallow the next one.
+        os.write(self._descriptor, b"\n" if self._known else b"")
+
+    def parts(self, path: RelPath, etag: str) -> dict[Span, int]:
+        """Parts that an earlier attempt recorded for this content of a file."""
+        return self._known.get((path, etag), {})
+
+    def append(self, path: RelPath, etag: str, part: Part) -> None:
+        """Record a part."""
+        line = json.dumps([path, etag, part.span.start, part.span.end, part.crc64nvme])
+        os.write(self._descriptor, f"{line}\n".encode())
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _read_journal(path: Path) -> dict[tuple[RelPath, str], dict[Span, int]]:
+    known: dict[tuple[RelPath, str], dict[Span, int]] = {}
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return known
+    for line in lines:
+        try:
+            name, etag, start, end, crc = json.loads(line)
+            known.setdefault((RelPath(name), str(etag)), {})[Span(int(start), int(end))] = int(crc)
+        except (ValueError, TypeError):
+            continue  # torn by a crash: the part is fetched again
+    return known
+
+
+class LocalStagedFile:
+    """Implements `ports.StagedFile`."""
+
+    def __init__(self, path: Path, name: RelPath, size_bytes: int, etag: str, journal: Journal) -> None:
+        self._name = name
+        self._etag = etag
+        self._size_bytes = size_bytes
+        self._journal = journal
+        with volume_errors(f"open {name} in staging"):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            if os.fstat(self._descriptor).st_size != size_bytes:
+                os.ftruncate(self._descriptor, size_bytes)
+
+    def done(self) -> list[Part]:
+        """Parts whose bytes on disk still have their checksum."""
+        with volume_errors(f"read {self._name} in staging"):
+            return [
+                Part(span, crc)
+                for span, crc in sorted(self._journal.parts(self._name, self._etag).items())
+                if span.end <= self._size_bytes and self._crc(span) == crc
+            ]
+
+    def _crc(self, span: Span) -> int:
+        crc = 0
+        for chunk in self._chunks(span):
+            crc = crc64nvme(chunk, crc)  # type: ignore[arg-type]  # takes any buffer
+        return crc
+
+    def _chunks(self, span: Span) -> Iterator[memoryview]:
+        buffer = memoryview(bytearray(min(_READ_BYTES, max(span.size_bytes, 1))))
+        offset = span.start
+        while offset < span.end:
+            count = os.preadv(self._descriptor, [buffer[: min(len(buffer), span.end - offset)]], offset)
+            if count == 0:
+                message = f"{self._name} in staging became shorter while it was read"
+                raise VolumeFailed(message)
+            yield buffer[:count]
+            offset += count
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write bytes at an offset."""
+        with volume_errors(f"write {self._name}"):
+            while data:
+                count = os.pwrite(self._descriptor, data, offset)
+                data, offset = data[count:], offset + count
+
+    def record(self, part: Part) -> None:
+        """Put on record that a part is written."""
+        with volume_errors("write the journal"):
+            self._journal.append(self._name, self._etag, part)
+
+    def read(self) -> Iterator[memoryview]:
+        """The file's bytes in order."""
+        with volume_errors(f"read {self._name} in staging"):
+            yield from self._chunks(Span(0, self._size_bytes))
+
+    def finish(self) -> None:
+        """Make the bytes durable and read-only. On NFS a full disk shows only here."""
+        with volume_errors(f"make {self._name} durable"):
+            os.fchmod(self._descriptor, 0o444)
+            os.fsync(self._descriptor)
+
+    def discard(self) -> None:
+        """Forget the bytes, so that the journal's checksums no longer fit them."""
+        with volume_errors(f"empty {self._name}"):
+            os.fchmod(self._descriptor, 0o600)
+            os.ftruncate(self._descriptor, 0)
+            os.ftruncate(self._descriptor, self._size_bytes)
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class LocalStaging:
+    """Implements `ports.Staging`."""
+
+    def __init__(self, directory: Path, sealed: Path) -> None:
+        self._directory = directory
+        self._sealed = sealed
+        self._lock = threading.Lock()
+        with volume_errors("make the staging directory"):
+            files_of(directory).mkdir(parents=True, exist_ok=True)
+            self._journal = Journal(journal_of(directory))
+
+    def file(self, path: RelPath, size_bytes: int, etag: str) -> LocalStagedFile:
+        """Open, or open again, a file of the revision."""
+        target = files_of(self._directory) / path
+        with volume_errors(f"make room for {path}"), self._lock:
+            self._make_way(target)
+        return LocalStagedFile(target, path, size_bytes, etag, self._journal)
+
+    def _make_way(self, target: Path) -> None:
+        """See that a file can stand at the path, whatever an earlier revision's files look like."""
+        root = files_of(self._directory)
+        for parent in reversed(target.relative_to(root).parents[:-1]):
+            if (root / parent).is_file():
+                (root / parent).unlink()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            remove_tree(target)
+        elif target.exists():
+            target.chmod(0o600)  # a finished file of an earlier attempt is read-only
+
+    def seal(self, manifest: Manifest) -> None:
+        """Make the revision complete and durable under its final name."""
+        with volume_errors(f"complete revision {manifest.revision}"):
+            self._journal.close()
+            journal_of(self._directory).unlink(missing_ok=True)
+            manifest_of(self._directory).unlink(missing_ok=True)
+            write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
+            lease_of(self._directory).touch(mode=0o444)
+            self._leave_only({record.path for record in manifest.files})
+            sync_directory(self._directory)
+            make_directories(self._sealed.parent, below=self._sealed.parent.parent)
+            self._directory.rename(self._sealed)
+            sync_directory(self._sealed.parent)
+
+    def _leave_only(self, wanted: set[RelPath]) -> None:
+        """Remove what was staged for another revision, and make the directories durable."""
+        root = files_of(self._directory)
+        for directory, _, names in os.walk(root, topdown=False):
+            here = Path(directory)
+            for name in names:
+                if (here / name).relative_to(root).as_posix() not in wanted:
+                    (here / name).unlink()
+            if here != root and not any(here.iterdir()):
+                here.rmdir()
+            else:
+                sync_directory(here)
+
+    def close(self) -> None:
+        """Release the journal."""
+        self._journal.close()

@@ -1,0 +1,170 @@
+"""The steps by which one model changes on the volume, each atomic, in an order that survives a crash."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from modelsync.adapters.volume.files import (
+    make_directories,
+    names_in,
+    read_if_there,
+    remove_tree,
+    replace_file,
+    replace_link,
+    volume_errors,
+)
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
+from modelsync.adapters.volume.staging import LocalStaging
+from modelsync.core.manifest import BadRecord, Current, Manifest, Quarantine, Superseded
+from modelsync.core.names import RelPath
+from modelsync.core.objects import Revision
+from modelsync.errors import Rejected
+
+KEEP_QUARANTINE_RECORDS = 20
+KEEP_PREVIOUS = 20
+
+
+class LocalWriter:
+    """Implements `ports.Writer`. Made by `LocalVolume.writer`, which holds the lock meanwhile."""
+
+    def __init__(self, paths: ModelPaths) -> None:
+        self._paths = paths
+        self._staging: LocalStaging | None = None
+        with volume_errors("sweep temporary names"):
+            # Under the lock nobody else's temporary name can stand here.
+            for name in os.listdir(paths.home):
+                if name.startswith(TEMPORARY):
+                    remove_tree(paths.home / name)
+
+    def mend(self) -> None:
+        """Make the record say what the link says, after a crash between the two."""
+        with volume_errors(f"mend the record of {self._paths.model}"):
+            linked = linked_revision(self._paths)
+            current = read_current(self._paths)
+            if linked is None or (current is not None and current.revision == linked):
+                return
+            manifest = read_manifest(self._paths, linked)
+            if manifest is None:
+                return
+            switched_at = self._paths.link.lstat().st_mtime
+            previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
+            self.record(Current(self._paths.model, linked, manifest.listing, switched_at, previous))
+
+    def stage(self, revision: Revision) -> LocalStaging:
+        """Start or resume a revision."""
+        with volume_errors("make room in staging"):
+            make_directories(self._paths.staging, below=self._paths.home)
+            mine = self._paths.staging / revision
+            for other in names_in(self._paths.staging):
+                if other != revision and not mine.exists():
+                    (self._paths.staging / other).rename(mine)
+                elif other != revision:
+                    remove_tree(self._paths.staging / other)
+        self._staging = LocalStaging(self._paths.staging / revision, self._paths.revisions / revision)
+        return self._staging
+
+    def publish(self, current: Current, *, single: RelPath | None) -> None:
+        """Switch readers to a sealed revision, then put it on record: `mend` repairs a crash between."""
+        link = self._paths.link
+        with volume_errors(f"publish {self._paths.model}"):
+            self._claim(link)
+            replace_link(link, self._paths.target(current.revision, single), self._paths.home)
+            self.record(current)
+            self.clear_staging()
+
+    def _claim(self, link: Path) -> None:
+        """See that the link's place is ours, and make the directories above it."""
+        for parent in reversed(link.relative_to(self._paths.base).parents):
+            directory = self._paths.base / parent
+            if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+                raise _taken(directory)
+        make_directories(link.parent, below=self._paths.base)
+        if link.is_symlink():
+            if self._paths.revision_of(os.readlink(link)) is None:
+                raise _taken(link)
+        elif link.exists():
+            raise _taken(link)
+
+    def record(self, current: Current) -> None:
+        """Write the record alone."""
+        with volume_errors(f"record {current.revision} of {current.model}"):
+            bounded = Current(
+                current.model, current.revision, current.listing, current.published_at,
+                current.previous[:KEEP_PREVIOUS], current.pin,
+            )  # fmt: skip
+            replace_file(self._paths.current, bounded.to_json())
+
+    def quarantine(self, record: Quarantine) -> None:
+        """Put a refusal on record, and remove the staged bytes."""
+        with volume_errors(f"quarantine {record.revision} of {record.model}"):
+            make_directories(self._paths.quarantine, below=self._paths.home)
+            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json())
+            self.clear_staging()
+            records = [self._paths.quarantine / name for name in names_in(self._paths.quarantine)]
+            records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+            for path in records[KEEP_QUARANTINE_RECORDS:]:
+                path.unlink()
+
+    def clear_staging(self) -> None:
+        """Remove everything in staging."""
+        with volume_errors("clear staging"):
+            self.close()
+            remove_tree(self._paths.staging)
+
+    def close(self) -> None:
+        """Release what is open in staging."""
+        if self._staging is not None:
+            self._staging.close()
+            self._staging = None
+
+
+def linked_revision(paths: ModelPaths) -> Revision | None:
+    """The revision that the model's link points to, or None."""
+    try:
+        return paths.revision_of(os.readlink(paths.link))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        # EINVAL: no symlink at all. `publish` says so when the model is to take its place.
+        if paths.link.exists():
+            return None
+        raise
+
+
+def read_current(paths: ModelPaths) -> Current | None:
+    """The model's record; None if it is not there or cannot be read."""
+    data = read_if_there(paths.current)
+    if data is None:
+        return None
+    try:
+        return Current.from_json(data)
+    except BadRecord:
+        return None
+
+
+def read_manifest(paths: ModelPaths, revision: Revision) -> Manifest | None:
+    """A kept revision's manifest; None if it is not there or cannot be read."""
+    data = read_if_there(manifest_of(paths.revisions / revision))
+    if data is None:
+        return None
+    try:
+        return Manifest.from_json(data)
+    except BadRecord:
+        return None
+
+
+def read_quarantine(paths: ModelPaths) -> tuple[Quarantine, ...]:
+    """All records of refusals that can be read."""
+    records = []
+    for name in names_in(paths.quarantine):
+        data = read_if_there(paths.quarantine / name)
+        try:
+            records.append(Quarantine.from_json(data or b""))
+        except BadRecord:
+            continue
+    return tuple(records)
+
+
+def _taken(path: Path) -> Rejected:
+    return Rejected("path-taken", f"{path} is not modelsync's: move it away, or exclude the model with MODEL_EXCLUDE")

@@ -1,0 +1,94 @@
+"""Checksums over bytes as they pass."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from awscrt import checksums
+
+from modelsync.core.proof import Proof
+
+
+class Hasher(Protocol):
+    """A checksum that is being computed."""
+
+    def update(self, data: memoryview, /) -> None:
+        """Take the next bytes."""
+        ...
+
+    def value(self) -> str:
+        """The checksum of all bytes so far, written as `core.proof.Expected` has it."""
+        ...
+
+
+class Crc:
+    """A CRC; `crc` is its value as a number."""
+
+    def __init__(self, compute: Callable[[bytes, int], int], width_bytes: int) -> None:
+        self._compute = compute
+        self._width_bytes = width_bytes
+        self.crc = 0
+
+    def update(self, data: memoryview, /) -> None:
+        """Take the next bytes."""
+        self.crc = self._compute(data, self.crc)  # type: ignore[arg-type]  # takes any buffer
+
+    def value(self) -> str:
+        """The checksum in base64."""
+        return crc_base64(self.crc, self._width_bytes)
+
+
+class _Digest:
+    def __init__(self, algorithm: str, *, as_hex: bool = False) -> None:
+        self._digest = hashlib.new(algorithm, usedforsecurity=False)
+        self._as_hex = as_hex
+
+    def update(self, data: memoryview, /) -> None:
+        self._digest.update(data)
+
+    def value(self) -> str:
+        return self._digest.hexdigest() if self._as_hex else base64.b64encode(self._digest.digest()).decode()
+
+
+class _Size:
+    def __init__(self) -> None:
+        self._size_bytes = 0
+
+    def update(self, data: memoryview, /) -> None:
+        self._size_bytes += len(data)
+
+    def value(self) -> str:
+        return str(self._size_bytes)
+
+
+def hasher(proof: Proof) -> Hasher:
+    """Make the hasher that a proof needs."""
+    match proof:
+        case Proof.CRC64NVME:
+            return crc64nvme_hasher()
+        case Proof.CRC32C:
+            return Crc(checksums.crc32c, 4)
+        case Proof.CRC32:
+            return Crc(zlib.crc32, 4)
+        case Proof.SHA256 | Proof.SHA1:
+            return _Digest(proof.value)
+        case Proof.COMMIT:
+            return _Digest("sha256", as_hex=True)
+        case Proof.MD5:
+            return _Digest("md5", as_hex=True)
+        case Proof.SIZE:
+            return _Size()
+
+
+def crc64nvme_hasher() -> Crc:
+    """The checksum that every file gets."""
+    return Crc(checksums.crc64nvme, 8)
+
+
+def crc_base64(crc: int, width_bytes: int) -> str:
+    """Write a CRC as S3 does."""
+    return base64.b64encode(crc.to_bytes(width_bytes, "big")).decode()

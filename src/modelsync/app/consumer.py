@@ -1,0 +1,276 @@
+"""One queue: messages in, dirty models out, and each message kept until its models are settled."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelsync.app.dirty import DirtyModels
+from modelsync.app.progress import Beat
+from modelsync.core.backoff import backoff_seconds
+from modelsync.core.events import ObjectEvent, Unparsable, parse_events
+from modelsync.core.facts import EventHandled, HealthChanged, KeyRefused, MessageUnparsable, Outcome, QueueReceiveFailed
+from modelsync.core.health import Status
+from modelsync.core.names import Located, ModelId, Naming, Refused, locate
+from modelsync.errors import QueueMissing, QueueUnavailable
+from modelsync.ports import Clock, Message, Observer, Queue
+
+_BATCH = 10
+_BACKOFF_BASE_SECONDS = 1.0
+_BACKOFF_CAP_SECONDS = 60.0
+_BUSY_SECONDS = 3.0
+_UNPARSABLE_SECONDS = 30.0
+_UNPARSABLE_CAP_SECONDS = 900.0
+_KEEPER_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ConsumerOptions:
+    """How a queue is read.
+
+    Attributes:
+        bucket: events of other buckets are none of ours.
+        naming: which keys are which models.
+        settle_seconds: how long to wait after a model's last event, if it has no commit file.
+        most_waiting: messages in hand for models that nobody has looked at yet; above it, none is received.
+    """
+
+    bucket: str
+    naming: Naming
+    settle_seconds: float
+    most_waiting: int = 1000
+
+
+class Delivery:
+    """One message in hand. It is a claim on each model that its events speak of."""
+
+    def __init__(self, message: Message, settled: Callable[[Delivery], None]) -> None:
+        self.message = message
+        self.untried = True
+        self.outcome = Outcome.NOOP
+        self._settled = settled
+        self._models: set[ModelId] = set()
+        self._lock = threading.Lock()
+
+    def expect(self, models: set[ModelId]) -> None:
+        """Say which models must be settled before the message may go."""
+        self._models = set(models)
+
+    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:
+        """Take note of a sync of one of the models."""
+        self.untried = False
+        if not final:
+            return
+        with self._lock:
+            self._models.discard(model)
+            if outcome is Outcome.BUSY or self.outcome is not Outcome.BUSY:
+                self.outcome = outcome
+            done = not self._models
+        if done:
+            self._settled(self)
+
+
+class Consumer:
+    """Receives in one thread (`receive`); keeps and settles messages in another (`keep`)."""
+
+    def __init__(
+        self, queue: Queue, dirty: DirtyModels, *, clock: Clock, observe: Observer, options: ConsumerOptions
+    ) -> None:
+        self._queue = queue
+        self._dirty = dirty
+        self._clock = clock
+        self._observe = observe
+        self._options = options
+        self._changed = threading.Condition()
+        self._held: dict[str, Delivery] = {}
+        self._settled: list[Delivery] = []
+        self._heartbeat_due = 0.0
+        self._calls = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._queue.name
+
+    # Receiving
+
+    def receive(self, stop: threading.Event, beat: Beat) -> None:
+        """Receive until `stop`; a failure is reported, and tried again with backoff."""
+        failures = 0
+        while not stop.is_set():
+            beat()
+            if not self._room():
+                self._clock.wait(stop, _KEEPER_SECONDS)
+                continue
+            try:
+                messages = self._queue.receive(_BATCH)
+            except (QueueUnavailable, QueueMissing) as error:
+                failures += 1
+                self._observe(QueueReceiveFailed(self.name, str(error)))
+                self._health(Status.DEGRADED, str(error))
+                self._clock.wait(stop, self._backoff(failures))
+                continue
+            if failures:
+                failures = 0
+            self._health(Status.HEALTHY, "messages are received")
+            for message in messages:
+                self._accept(message)
+
+    def _room(self) -> bool:
+        with self._changed:
+            return sum(delivery.untried for delivery in self._held.values()) < self._options.most_waiting
+
+    @staticmethod
+    def _backoff(failures: int) -> float:
+        return backoff_seconds(
+            failures,
+            base_seconds=_BACKOFF_BASE_SECONDS,
+            cap_seconds=_BACKOFF_CAP_SECONDS,
+            jitter=random.random(),  # noqa: S311 - no secret
+        )
+
+    def _accept(self, message: Message) -> None:
+        delivery = Delivery(message, self._settle)
+        with self._changed:
+            if not self._held:
+                self._heartbeat_due = self._clock.monotonic() + self._heartbeat_seconds
+            self._held[message.receipt] = delivery
+        events = parse_events(message.body)
+        if isinstance(events, Unparsable):
+            self._reject(message, events)
+            return
+        found: dict[ModelId, tuple[float | None, float]] = {}
+        for event in events:
+            self._locate(event, found)
+        delivery.expect(set(found))
+        for model, (event_at, delay_seconds) in found.items():
+            self._dirty.mark(
+                model,
+                why=f"event from queue {self.name}",
+                delay_seconds=delay_seconds,
+                event_at=event_at,
+                claim=delivery,
+            )
+        if not found:
+            self._settle(delivery, ignored=True)
+
+    def _locate(self, event: ObjectEvent, found: dict[ModelId, tuple[float | None, float]]) -> None:
+        if event.bucket != self._options.bucket:
+            return
+        match locate(event.key, self._options.naming):
+            case Located(model=model, path=path):
+                # The commit file comes last: nothing is gained by waiting longer.
+                committed = path == self._options.naming.commit_file
+                delay_seconds = 0.0 if committed else self._options.settle_seconds
+            case Refused(model=held, reason=reason):
+                if held is None:
+                    self._observe(KeyRefused(reason))
+                    return
+                model, delay_seconds = held, self._options.settle_seconds
+            case _:
+                return
+        event_at, other = found.get(model, (event.at, delay_seconds))
+        times = [at for at in (event_at, event.at) if at is not None]
+        found[model] = (min(times, default=None), min(delay_seconds, other))
+
+    def _reject(self, message: Message, why: Unparsable) -> None:
+        """Leave a message that nobody can read to the queue's redrive policy, without a hot loop."""
+        digest = hashlib.sha256(message.body.encode()).hexdigest()[:16]
+        self._observe(MessageUnparsable(self.name, why.reason, digest))
+        self._observe(EventHandled(self.name, "unparsable"))
+        seconds = min(_UNPARSABLE_CAP_SECONDS, _UNPARSABLE_SECONDS * 2 ** min(message.receive_count - 1, 10))
+        with self._changed:
+            self._held.pop(message.receipt, None)
+        try:
+            self._queue.hide([message], seconds)
+        except (QueueUnavailable, QueueMissing) as error:
+            self._health(Status.DEGRADED, str(error))
+
+    # Keeping
+
+    def keep(self, stop: threading.Event, beat: Beat) -> None:
+        """Delete settled messages at once and extend the others at half their time-out, until `stop`."""
+        while not stop.is_set():
+            beat()
+            with self._changed:
+                if not self._settled:
+                    self._clock.wait_for(self._changed, _KEEPER_SECONDS)
+            with self._calls:
+                self._flush()
+                self._extend()
+
+    @property
+    def _heartbeat_seconds(self) -> float:
+        return self._queue.visibility_seconds / 2
+
+    def _settle(self, delivery: Delivery, *, ignored: bool = False) -> None:
+        outcome = "ignored" if ignored else _ENDINGS[delivery.outcome]
+        self._observe(EventHandled(self.name, outcome))
+        with self._changed:
+            self._settled.append(delivery)
+            self._changed.notify_all()
+
+    def _flush(self) -> None:
+        with self._changed:
+            settled, self._settled = self._settled, []
+        busy = [delivery.message for delivery in settled if delivery.outcome is Outcome.BUSY]
+        done = [delivery.message for delivery in settled if delivery.outcome is not Outcome.BUSY]
+        try:
+            if busy:
+                self._queue.hide(busy, _BUSY_SECONDS)
+            if done:
+                self._queue.delete(done)
+        except (QueueUnavailable, QueueMissing) as error:
+            # They come again after their time-out and are found unchanged then.
+            self._health(Status.DEGRADED, str(error))
+        with self._changed:
+            for delivery in settled:
+                self._held.pop(delivery.message.receipt, None)
+
+    def _extend(self) -> None:
+        with self._changed:
+            now = self._clock.monotonic()
+            if now < self._heartbeat_due:
+                return
+            self._heartbeat_due = now + self._heartbeat_seconds
+            messages = [delivery.message for delivery in self._held.values()]
+        if not messages:
+            return
+        try:
+            lost = self._queue.hide(messages, self._queue.visibility_seconds)
+        except (QueueUnavailable, QueueMissing) as error:
+            self._health(Status.DEGRADED, str(error))
+            return
+        with self._changed:
+            for message in lost:
+                self._held.pop(message.receipt, None)
+
+    def release(self) -> None:
+        """Return every message in hand to the queue at once, but those that are settled: they are deleted."""
+        with self._calls:
+            self._flush()
+            with self._changed:
+                messages = [delivery.message for delivery in self._held.values()]
+                self._held.clear()
+            for _ in messages:
+                self._observe(EventHandled(self.name, "returned"))
+            try:
+                self._queue.hide(messages, 0)
+            except (QueueUnavailable, QueueMissing) as error:
+                self._health(Status.DEGRADED, str(error))
+
+    def _health(self, status: Status, reason: str) -> None:
+        self._observe(HealthChanged(f"queue:{self.name}", status, reason))
+
+
+_ENDINGS = {
+    Outcome.SUCCESS: "published",
+    Outcome.NOOP: "noop",
+    Outcome.REJECTED: "rejected",
+    Outcome.BUSY: "returned",
+    Outcome.WAITING: "returned",
+    Outcome.ERROR: "returned",
+}

@@ -1,0 +1,141 @@
+"""One file of a revision on its way: its spans, and the proof that they are what S3 has."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from awscrt.checksums import combine_crc64nvme
+
+from modelsync.app.checksums import Hasher, crc_base64, hasher
+from modelsync.app.progress import SyncContext
+from modelsync.app.spans import Sink, Source, demands_on
+from modelsync.core.facts import FileVerified
+from modelsync.core.manifest import FileRecord
+from modelsync.core.parts import WHOLE_BYTES, Span, split
+from modelsync.core.plan import Build, PlannedFile
+from modelsync.core.proof import Expected, ObjectDetails, Proof
+from modelsync.errors import ObjectChanged, Stopped, VerificationFailed
+from modelsync.ports import Part, StagedFile
+
+
+class FileFetch:
+    """One file of a revision on its way."""
+
+    def __init__(
+        self, planned: PlannedFile, staged: StagedFile, source: Source, build: Build, context: SyncContext
+    ) -> None:
+        self._planned = planned
+        self._staged = staged
+        self._source = source
+        self._build = build
+        self._context = context
+        self._lock = threading.Lock()
+        self._details: ObjectDetails | None = None
+        self._extra: dict[Proof, Hasher] = {}
+        self._record: FileRecord | None = None
+        self._spans = split(planned.object.size_bytes)
+        self._parts = {part.span: part for part in staged.done() if part.span in self._spans}
+        self._left = 0
+
+    @property
+    def resumed_bytes(self) -> int:
+        """What an earlier attempt left."""
+        return sum(span.size_bytes for span in self._parts)
+
+    def submit(self, threads: ThreadPoolExecutor) -> list[Future[None]]:
+        """Start the file's requests: one for a small object; a HEAD and the missing parts for another."""
+        missing = [span for span in self._spans if span not in self._parts]
+        small = self._planned.object.size_bytes <= WHOLE_BYTES
+        steps: list[tuple[Span, bool] | None] = [(span, small) for span in missing]
+        if not (small and missing):
+            steps.insert(0, None)
+        self._left = len(steps)
+        return [threads.submit(self._step, step) for step in steps]
+
+    def _step(self, step: tuple[Span, bool] | None) -> None:
+        self._source.check()
+        if step is None:
+            self._arrived(self._source.head(self._planned), None, {})
+        else:
+            span, whole = step
+            sink = Sink(self._planned, self._staged, span, whole=whole)
+            self._source.read(self._planned, span, sink)
+            part = sink.part()
+            self._staged.record(part)
+            self._arrived(sink.details if whole else None, part, sink.extra)
+
+    def _arrived(self, details: ObjectDetails | None, part: Part | None, extra: dict[Proof, Hasher]) -> None:
+        with self._lock:
+            self._details = details or self._details
+            if part is not None:
+                self._parts[part.span] = part
+            self._extra.update(extra)
+            self._left -= 1
+            complete = self._left == 0
+        if complete:
+            self._complete()
+
+    def _complete(self) -> None:
+        details = self._details
+        if details is None:
+            message = f"{self._planned.path}: S3 gave no answer to hold the bytes against"
+            raise ObjectChanged(message)
+        demands = demands_on(details, self._planned)
+        crc = self._combined_crc()
+        for demand in demands:
+            self._hold_against(demand, crc)
+        self._staged.finish()
+        record = FileRecord(
+            path=self._planned.path,
+            size_bytes=self._planned.object.size_bytes,
+            etag=self._planned.object.etag,
+            version_id=details.version_id or self._planned.object.version_id,
+            crc64nvme=f"{crc:016x}",
+            proof=demands[0].proof.value,
+            sha256=self._planned.sha256,
+        )
+        context = self._context
+        context.observe(
+            FileVerified(
+                context.model, self._build.revision, context.sync_id, record.path, record.size_bytes, record.proof
+            )
+        )
+        self._record = record
+
+    def _combined_crc(self) -> int:
+        crc = 0
+        for span in self._spans:
+            crc = combine_crc64nvme(crc, self._parts[span].crc64nvme, span.size_bytes)
+        return crc
+
+    def _hold_against(self, demand: Expected, crc: int) -> None:
+        match demand.proof:
+            case Proof.CRC64NVME:
+                actual = crc_base64(crc, 8)
+            case Proof.SIZE:
+                actual = str(sum(span.size_bytes for span in self._parts))
+            case proof:
+                actual = (self._extra.get(proof) or self._read_again(proof)).value()
+        if actual != demand.value:
+            self._staged.discard()
+            raise VerificationFailed(self._planned.path, proof=demand.proof.value, expected=demand.value, actual=actual)
+
+    def _read_again(self, proof: Proof) -> Hasher:
+        """Compute a checksum that parts cannot be combined to, from the file."""
+        again = hasher(proof)
+        for chunk in self._staged.read():
+            again.update(chunk)
+            self._source.check()
+        return again
+
+    def result(self) -> FileRecord:
+        """The file's record, once all its tasks have ended without an error."""
+        if self._record is None:
+            message = f"{self._planned.path} was not completed"
+            raise Stopped(message)
+        return self._record
+
+    def close(self) -> None:
+        """Release the staged file."""
+        self._staged.close()

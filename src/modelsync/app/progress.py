@@ -1,0 +1,54 @@
+"""What a sync tells while it runs, and how it is told to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from modelsync.core.names import ModelId
+from modelsync.errors import Stopped
+from modelsync.ports import Clock, Observer
+
+Beat = Callable[[], None]
+"""Called by a loop to say that it is alive."""
+
+
+@dataclass
+class SyncContext:
+    """One sync of one model: who it is, how long its stages took, and its end of patience.
+
+    Attributes:
+        stop: set when the service parks its work.
+        beat: called at least every second.
+    """
+
+    model: ModelId
+    sync_id: str
+    clock: Clock
+    observe: Observer
+    stop: threading.Event
+    beat: Beat
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise if the work must be parked.
+
+        Raises:
+            Stopped: it must.
+        """
+        if self.stop.is_set():
+            message = "shutting down: the download is parked"
+            raise Stopped(message)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage; times of the same name add up."""
+        self.beat()
+        self.check()
+        start = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + self.clock.monotonic() - start

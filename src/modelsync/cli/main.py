@@ -1,0 +1,98 @@
+"""The commands' names and options, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelsync import __version__
+from modelsync.errors import ConfigurationError, ModelSyncError
+
+FAILED = 1
+MISUSED = 2
+SOME_FAILED = 3
+
+app = typer.Typer(
+    name="modelsync",
+    help="Keeps AI models on a shared volume in step with S3.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's signature
+    if value:
+        typer.echo(f"modelsync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keeps AI models on a shared volume in step with S3."""
+
+
+@app.command()
+def run() -> None:
+    """Run the service: events, periodic comparison, HTTP interface. Configured by environment variables."""
+    from modelsync.cli.serve import run_service
+
+    raise typer.Exit(run_service())
+
+
+@app.command()
+def sync(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to sync; all if none is named.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and why; do nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Sync once and end: for init containers and cron. Exits 3 if some models failed."""
+    from modelsync.cli.once import preview_once, sync_once
+
+    raise typer.Exit(preview_once(models or [], json=json) if dry_run else sync_once(models or [], json=json))
+
+
+@app.command()
+def config(*, json: Json = False) -> None:
+    """Show the effective configuration, without secrets."""
+    from modelsync.cli.show import show_config
+
+    show_config(json=json)
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path | None, typer.Argument(help="Where the models go; a temporary directory if none is named.")
+    ] = None,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End after the show.")] = False,
+) -> None:
+    """Show the main job on this machine, without AWS: an embedded S3 and SQS, a worker, a reader."""
+    from modelsync.demo import run_demo
+
+    raise typer.Exit(run_demo(directory, once=once))
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one sentence and an exit code."""
+    try:
+        app(prog_name="modelsync")
+    except ConfigurationError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"modelsync: {problem}\n")
+        sys.exit(MISUSED)
+    except ModelSyncError as error:
+        sys.stderr.write(f"modelsync: {error}\n")
+        sys.exit(FAILED)

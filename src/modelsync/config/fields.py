@@ -1,0 +1,108 @@
+"""Types of variables: how their text is read, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+
+@dataclass(frozen=True)
+class Note:
+    """What `modelsync config` and docs/configuration.md say of a variable.
+
+    Attributes:
+        text: its meaning, in one sentence.
+        in_effect: False while it is read and checked but changes nothing.
+    """
+
+    text: str
+    in_effect: bool = True
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _extensions(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"\.[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            message = f"{value!r} is no file extension: write it with its dot, for example .onnx"
+            raise ValueError(message)
+    return tuple(value.lower() for value in values)
+
+
+def _prefix(value: str) -> str:
+    if value.startswith("/"):
+        message = "a prefix starts without '/'"
+        raise ValueError(message)
+    return value if not value or value.endswith("/") else f"{value}/"
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = "must be an http(s) address"
+        raise ValueError(message)
+    return value
+
+
+def _http_urls(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_http_url, values))
+
+
+def _file_name(value: str) -> str:
+    if "/" in value or value in {"", ".", ".."}:
+        message = "must be a plain file name"
+        raise ValueError(message)
+    return value
+
+
+def _one_of(*choices: str) -> Any:
+    def check(value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.strip().lower()
+        if value not in choices:
+            message = f"must be one of {', '.join(choices)}"
+            raise ValueError(message)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Extensions = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_extensions)]
+Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_http_urls)]
+Url = Annotated[str, AfterValidator(_http_url)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
+FileName = Annotated[str, AfterValidator(_file_name)]
+Optional = BeforeValidator(_empty_is_none)
+one_of = _one_of
+
+
+def redact_url(url: str) -> str:
+    """Leave of an address what is no secret: scheme, host and port."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "…"
+    hidden = "/…" if parts.path.strip("/") or parts.query else ""
+    return urlunsplit((parts.scheme, f"{host}{port}", hidden, "", ""))
+
+
+def without_userinfo(url: str) -> str:
+    """An address without the user name and password in it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,0 +1,79 @@
+"""Settings as the options of each room."""
+
+from __future__ import annotations
+
+from modelsync.adapters.aws import AwsOptions
+from modelsync.adapters.s3 import S3Options
+from modelsync.adapters.sqs import SqsOptions
+from modelsync.app.consumer import ConsumerOptions
+from modelsync.app.spans import FetchOptions
+from modelsync.app.sync import SyncOptions
+from modelsync.config.load import Configuration
+from modelsync.config.settings import Settings
+from modelsync.core.names import Naming
+from modelsync.telemetry.logs import LogOptions
+from modelsync.web.server import HttpOptions
+
+
+def naming(settings: Settings) -> Naming:
+    """Which keys are which files of which models."""
+    return Naming(
+        prefix=settings.s3_prefix,
+        depth=settings.model_depth,
+        weight_extensions=settings.model_file_extensions,
+        companion_extensions=settings.companion_file_extensions,
+        commit_file=settings.model_commit_file,
+        include=settings.model_include,
+        exclude=settings.model_exclude,
+    )
+
+
+def aws(settings: Settings) -> AwsOptions:
+    """How AWS is reached."""
+    return AwsOptions(
+        region=settings.aws_region,
+        s3_endpoint_url=settings.aws_endpoint_url_s3 or settings.aws_endpoint_url,
+        sqs_endpoint_url=settings.aws_endpoint_url_sqs or settings.aws_endpoint_url,
+    )
+
+
+def s3(settings: Settings) -> S3Options:
+    """Which bucket."""
+    return S3Options(bucket=settings.s3_bucket_name, expected_owner=settings.s3_expected_bucket_owner)
+
+
+def queues(configuration: Configuration) -> list[SqsOptions]:
+    """Which queues."""
+    return [SqsOptions(name, url) for name, url in sorted(configuration.queues.items())]
+
+
+def consumer(settings: Settings) -> ConsumerOptions:
+    """How queues are read."""
+    return ConsumerOptions(
+        bucket=settings.s3_bucket_name, naming=naming(settings), settle_seconds=settings.settle_seconds
+    )
+
+
+def fetch(settings: Settings) -> FetchOptions:
+    """Bounds of downloads."""
+    return FetchOptions(concurrency=settings.transfer_concurrency)
+
+
+def sync(settings: Settings) -> SyncOptions:
+    """What a sync goes by."""
+    return SyncOptions(
+        naming=naming(settings),
+        source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
+        settle_seconds=settings.settle_seconds,
+    )
+
+
+def logs(settings: Settings) -> LogOptions:
+    """How to log."""
+    log_format = settings.log_format or ("console" if settings.app_env == "development" else "json")
+    return LogOptions(level=settings.log_level, console=log_format == "console")
+
+
+def http(settings: Settings) -> HttpOptions:
+    """Where to listen."""
+    return HttpOptions(host=settings.http_host, port=settings.http_port)

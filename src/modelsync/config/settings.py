@@ -1,0 +1,132 @@
+"""Every variable of modelsync, with its type, default and meaning: the source of docs/configuration.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from modelsync.config.fields import (
+    Extensions,
+    FileName,
+    Note,
+    Optional,
+    Prefix,
+    Url,
+    Urls,
+    Words,
+    one_of,
+)
+
+_BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$|^arn:aws[a-z-]*:s3:.+$"
+
+
+class Settings(BaseSettings):
+    """The environment, read and checked. Names are those of the variables, in lower case."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=False, extra="ignore", frozen=True, validate_default=True)
+
+    # The bucket
+    s3_bucket_name: Annotated[str, Field(pattern=_BUCKET), Note("The bucket that holds the models.")]
+    s3_prefix: Annotated[Prefix, Note("Only keys below this prefix.")] = ""
+    s3_expected_bucket_owner: Annotated[
+        str | None, Field(pattern=r"^\d{12}$"), Optional,
+        Note("Account id; a bucket owned by another account is refused."),
+    ] = None  # fmt: skip
+    aws_region: Annotated[
+        str | None, Optional, Note("Region of bucket and queues; AWS_DEFAULT_REGION is read too.")
+    ] = None
+    aws_endpoint_url: Annotated[
+        Url | None, Optional, Note("An S3- and SQS-compatible service or emulator; addressing is path-style then.")
+    ] = None
+    aws_endpoint_url_s3: Annotated[Url | None, Optional, Note("The same for S3 alone.")] = None
+    aws_endpoint_url_sqs: Annotated[Url | None, Optional, Note("The same for SQS alone.")] = None
+
+    # Models
+    models_base_path: Annotated[Path, Note("The volume.")] = Path("/models")
+    model_depth: Annotated[int, Field(ge=1, le=8), Note("Path segments below the prefix that name a model.")] = 1
+    model_include: Annotated[Words, Note("Glob patterns on model names; empty: all.")] = ()
+    model_exclude: Annotated[Words, Note("Glob patterns on model names that are left out.")] = ()
+    model_file_extensions: Annotated[
+        Extensions, Field(min_length=1), Note("Weight files: a prefix without one is no model.")
+    ] = (".pth", ".bin", ".onnx", ".safetensors")
+    companion_file_extensions: Annotated[
+        Extensions, Note("Files published beside weight files; empty: weight files only.")
+    ] = (".json", ".yaml", ".yml", ".txt", ".model", ".npy", ".npz", ".wav")
+    model_commit_file: Annotated[
+        FileName, Note("An upload that has this file is complete when every file it lists is there and matches.")
+    ] = "modelsync.json"
+    settle_seconds: Annotated[
+        float, Field(ge=0, le=86400),
+        Note("A model without a commit file is synced when its last event and its newest object are this old."),
+    ] = 2.0  # fmt: skip
+    upload_stale_seconds: Annotated[
+        float, Field(gt=0), Note("A multipart upload older than this no longer holds a model back.", in_effect=False)
+    ] = 86400.0
+    reconcile_interval_seconds: Annotated[
+        float, Field(ge=0), Note("Time between full comparisons with the bucket; 0: only the one at start.")
+    ] = 300.0
+
+    # Work
+    sync_workers: Annotated[int, Field(ge=1, le=64), Note("Models synced at once.")] = 2
+    transfer_concurrency: Annotated[int, Field(ge=1, le=256), Note("Requests for bytes at once, over all models.")] = 8
+    bandwidth_limit_bytes_per_second: Annotated[int, Field(ge=0), Note("0: none.", in_effect=False)] = 0
+    shutdown_grace_seconds: Annotated[
+        float, Field(ge=1, le=3600), Note("Time to finish or park work after SIGTERM.")
+    ] = 25.0
+
+    # Retention
+    keep_revisions: Annotated[int, Field(ge=0), Note("Revisions kept beside the current one.", in_effect=False)] = 2
+    stale_revision_seconds: Annotated[
+        float, Field(ge=0), Note("Least time between being superseded and removal.", in_effect=False)
+    ] = 900.0
+    volume_budget_bytes: Annotated[int, Field(ge=0), Note("0: the volume's size.", in_effect=False)] = 0
+    volume_min_free_bytes: Annotated[int, Field(ge=0), Note("Kept free on the volume.", in_effect=False)] = 1 << 30
+    delete_policy: Annotated[
+        Literal["keep", "unpublish"], one_of("keep", "unpublish"),
+        Note("What becomes of models that left the bucket. Until it is in effect they are kept.", in_effect=False),
+    ] = "unpublish"  # fmt: skip
+    delete_grace_seconds: Annotated[
+        float, Field(ge=0), Note("Time from leaving the bucket to being unpublished.", in_effect=False)
+    ] = 3600.0
+    delete_max_fraction: Annotated[
+        float, Field(gt=0, le=1), Note("If a larger share of the models would go at once, none goes.", in_effect=False)
+    ] = 0.3
+
+    # Gate
+    gate_pickle: Annotated[
+        Literal["allow", "scan", "refuse"], one_of("allow", "scan", "refuse"),
+        Note("Pickle-based weights.", in_effect=False),
+    ] = "scan"  # fmt: skip
+    gate_signature: Annotated[
+        Literal["off", "warn", "require"], one_of("off", "warn", "require"),
+        Note("OpenSSF model signatures.", in_effect=False),
+    ] = "off"  # fmt: skip
+    gate_signature_key: Annotated[
+        Path | None, Optional, Note("The key or certificate chain that signs.", in_effect=False)
+    ] = None
+
+    # Telling
+    notify_webhook_urls: Annotated[Urls, Note("Told after each publish and rejection.", in_effect=False)] = ()
+    notify_webhook_secret: Annotated[SecretStr | None, Optional, Note("Signs the webhooks.", in_effect=False)] = None
+    notify_exec: Annotated[
+        str | None, Optional, Note("A command run after each publish and rejection.", in_effect=False)
+    ] = None
+    http_host: Annotated[str, Field(min_length=1), Note("Address that the HTTP interface listens on.")] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
+    http_port: Annotated[int, Field(ge=0, le=65535), Note("Its port; 0: a free one.")] = 8080
+    api_token: Annotated[
+        SecretStr | None, Optional, Note("Bearer token for the API's writing calls.", in_effect=False)
+    ] = None
+    app_env: Annotated[
+        Literal["production", "development"], one_of("production", "development"),
+        Note("`development` turns on console logs; NODE_ENV is read too."),
+    ] = "production"  # fmt: skip
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], one_of("debug", "info", "warning", "error"), Note("Least level.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "console"] | None, Optional, one_of("json", "console", None),  # type: ignore[arg-type]
+        Note("`json` or `console`; not set: json in production."),
+    ] = None  # fmt: skip

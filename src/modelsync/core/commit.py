@@ -1,0 +1,69 @@
+"""The commit file: an uploader's word on which files make a complete version.
+
+Format, version 1, written after everything that it lists:
+`{"version": 1, "files": [{"path": "model.onnx", "size_bytes": 123, "sha256": "…hex…"}, …]}`.
+Unknown keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from modelsync.core.names import RelPath, unsafe
+from modelsync.errors import Rejected
+
+MAX_BYTES = 4 << 20
+"""A larger commit file is refused unread."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedFile:
+    """One file as the uploader lists it; `sha256` in lower-case hex."""
+
+    path: RelPath
+    size_bytes: int
+    sha256: str
+
+
+def parse_commit(data: bytes) -> tuple[CommittedFile, ...]:
+    """Read a commit file.
+
+    Raises:
+        Rejected: rule `commit-file`; it is malformed, of another version, or lists an unsafe path.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        message = f"the commit file is no JSON: {error}"
+        raise Rejected("commit-file", message) from error
+    if not isinstance(document, dict) or document.get("version") != 1:
+        raise _bad("its version is not 1")
+    entries = document.get("files")
+    if not isinstance(entries, list) or not entries:
+        raise _bad("it lists no files")
+    files = tuple(_entry(entry) for entry in entries)
+    if len({file.path for file in files}) != len(files):
+        raise _bad("it lists a path twice")
+    return files
+
+
+def _entry(entry: Any) -> CommittedFile:
+    if not isinstance(entry, dict):
+        raise _bad("an entry is no object")
+    path, size_bytes, sha256 = entry.get("path"), entry.get("size_bytes"), entry.get("sha256")
+    if not isinstance(path, str) or (reason := unsafe(path)) is not None:
+        raise _bad(f"path {path!r} cannot be used" + (f": {reason}" if isinstance(path, str) else ""))
+    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
+        raise _bad(f"size_bytes of {path!r} is no number of bytes")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256.lower()):
+        raise _bad(f"sha256 of {path!r} is no SHA-256 in hex")
+    return CommittedFile(RelPath(path), size_bytes, sha256.lower())
+
+
+def _bad(what: str) -> Rejected:
+    return Rejected("commit-file", f"the commit file cannot be used: {what}")

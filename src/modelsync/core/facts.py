@@ -1,0 +1,252 @@
+"""What happened, as frozen facts: one is handed to logs, metrics and the status board alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelsync.core.health import Status
+from modelsync.core.manifest import Reconciled
+from modelsync.core.names import ModelId
+from modelsync.core.objects import Revision
+
+
+class Outcome(StrEnum):
+    """How the sync of one model ended."""
+
+    SUCCESS = "success"
+    """A revision was published."""
+    NOOP = "noop"
+    """Readers saw the right revision already, or the model is not in the bucket."""
+    REJECTED = "rejected"
+    """The content is refused, with its reason on record."""
+    WAITING = "waiting"
+    """The upload is not complete yet."""
+    BUSY = "busy"
+    """Another worker is at it."""
+    ERROR = "error"
+    """It failed and will be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStarted:
+    """A worker took the model. `why`: what marked it dirty."""
+
+    model: ModelId
+    sync_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStarted:
+    """A revision is being built. `resumed_bytes` of `size_bytes` were in staging already."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    files: int
+    size_bytes: int
+    resumed_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BytesFetched:
+    """Some bytes of a revision arrived and were written."""
+
+    model: ModelId
+    sync_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """A request failed and is made again after `wait_seconds`."""
+
+    model: ModelId
+    sync_id: str
+    what: str
+    reason: str
+    attempt: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileVerified:
+    """A file's bytes are proven."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    path: str
+    size_bytes: int
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Readers see the revision from now on. `event_at`: when S3 says the change was made, if an event told of it."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    previous: Revision | None
+    files: int
+    size_bytes: int
+    published_at: float
+    event_at: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRejected:
+    """A revision is refused, and that is on record."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRefused:
+    """A key in the bucket names no model."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFinished:
+    """A worker is done with the model for now. `stages`: seconds by stage, in order."""
+
+    model: ModelId
+    sync_id: str
+    outcome: Outcome
+    reason: str
+    seconds: float
+    revision: Revision | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKnown:
+    """The volume holds this revision of the model, found without a sync."""
+
+    model: ModelId
+    revision: Revision
+    published_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventHandled:
+    """A queue message came to its end: `published`, `noop`, `rejected`, `returned`, `ignored`, `unparsable`."""
+
+    queue: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageUnparsable:
+    """A message is no S3 notification. `digest` names its body, which is hostile input and not logged."""
+
+    queue: str
+    reason: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCalled:
+    """A request to S3 was answered, or failed: `ok`, or the kind of error."""
+
+    operation: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReceiveFailed:
+    """Receiving from a queue failed."""
+
+    queue: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """A check says what it found; most of the time that is what it said before."""
+
+    check: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeMeasured:
+    """How large the volume is and how much of it is free."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileStarted:
+    """The bucket is being compared with the volume."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileFinished:
+    """The comparison is complete, and what it found dirty has been tried once."""
+
+    found: Reconciled
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileFailed:
+    """The comparison could not be completed; nothing was concluded from it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStarted:
+    """The service runs."""
+
+    version: str
+    bucket: str
+    queues: tuple[str, ...]
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStopping:
+    """The service was asked to end, or must."""
+
+    reason: str
+
+
+Fact = (
+    SyncStarted
+    | FetchStarted
+    | BytesFetched
+    | RequestRetried
+    | FileVerified
+    | Published
+    | RevisionRejected
+    | KeyRefused
+    | SyncFinished
+    | ModelKnown
+    | EventHandled
+    | MessageUnparsable
+    | StoreCalled
+    | QueueReceiveFailed
+    | HealthChanged
+    | VolumeMeasured
+    | ReconcileStarted
+    | ReconcileFinished
+    | ReconcileFailed
+    | ServiceStarted
+    | ServiceStopping
+)

@@ -1,0 +1,60 @@
+"""Verdicts on health, from what the checks say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """From best to worst."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: `since` is when it came into this status, in seconds since the epoch."""
+
+    status: Status
+    reason: str
+    since: float
+
+
+def verdict(checks: Iterable[Check]) -> Status:
+    """The worst status of all."""
+    order = list(Status)
+    return max((check.status for check in checks), key=order.index, default=Status.HEALTHY)
+
+
+def move(before: Check | None, status: Status, reason: str, now: float) -> Check:
+    """Bring a check up to date: its clock goes on while the status stays."""
+    if before is not None and before.status == status:
+        return Check(status, reason, before.since)
+    return Check(status, reason, now)
+
+
+def sync_check(failing: Mapping[str, str]) -> tuple[Status, str]:
+    """Judge the models that are not as the bucket has them.
+
+    Args:
+        failing: model to reason; rejected, failed and refused ones.
+    """
+    if not failing:
+        return Status.HEALTHY, "every model is as the bucket has it"
+    first = min(failing)
+    more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+    return Status.DEGRADED, f"{first}: {failing[first]}{more}"
+
+
+def silent(beats: Mapping[str, tuple[float, float]], now: float) -> dict[str, float]:
+    """Return the loops that have not beaten within their limit, and for how long.
+
+    Args:
+        beats: loop to (time of its last beat, longest silence in seconds).
+        now: on the same clock as the beats.
+    """
+    return {name: now - last for name, (last, limit) in beats.items() if now - last > limit}

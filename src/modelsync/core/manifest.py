@@ -1,0 +1,209 @@
+"""The records on the volume, as JSON with a version each.
+
+A record that cannot be read is treated as absent by the caller: everything in it can be had
+again from the bucket.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modelsync.core.names import ModelId, RelPath
+from modelsync.core.objects import Digest, Revision
+
+VERSION = 1
+
+
+class BadRecord(ValueError):
+    """The bytes are no record of the kind asked for, or of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One published file and how it was proven. `crc64nvme` is 16 hex digits, computed from the bytes."""
+
+    path: RelPath
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    crc64nvme: str
+    proof: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a revision holds and where it came from: `manifest.json`.
+
+    `listing` names the listing of the bucket that it was made from. Times are seconds since the
+    epoch.
+    """
+
+    model: ModelId
+    revision: Revision
+    listing: Digest
+    files: tuple[FileRecord, ...]
+    single: bool
+    source: str
+    created_at: float
+    sync_id: str
+    event_at: float | None = None
+    modelsync: str = ""
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Parse.
+
+        Raises:
+            BadRecord: not a manifest of this version.
+        """
+        fields = _load(data)
+        try:
+            fields["files"] = tuple(FileRecord(**record) for record in fields["files"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise BadRecord(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A revision that was current once, and until when."""
+
+    revision: Revision
+    superseded_at: float
+
+
+@dataclass(frozen=True)
+class Current:
+    """What readers of a model see: `current.json`, small enough to poll.
+
+    `listing` names the listing of the bucket that was last found to be in step with the
+    revision: a model whose listing still has that name needs no further look.
+    """
+
+    model: ModelId
+    revision: Revision
+    listing: Digest
+    published_at: float
+    previous: tuple[Superseded, ...] = ()
+    pin: str | None = None
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Current:
+        """Parse.
+
+        Raises:
+            BadRecord: not such a record of this version.
+        """
+        fields = _load(data)
+        try:
+            fields["previous"] = tuple(Superseded(**record) for record in fields["previous"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise BadRecord(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why a listing's content was refused: `quarantine/<revision>.json`."""
+
+    model: ModelId
+    revision: Revision
+    listing: Digest
+    rule: str
+    reason: str
+    rejected_at: float
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Quarantine:
+        """Parse.
+
+        Raises:
+            BadRecord: not such a record of this version.
+        """
+        try:
+            return cls(**_load(data))
+        except TypeError as error:
+            raise BadRecord(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The last complete comparison with the bucket: `reconcile.json`."""
+
+    finished_at: float
+    models: int
+    objects: int
+    changed: int
+    absent: int
+    refused: int = 0
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        return _dump(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Reconciled:
+        """Parse.
+
+        Raises:
+            BadRecord: not such a record of this version.
+        """
+        try:
+            return cls(**_load(data))
+        except TypeError as error:
+            raise BadRecord(str(error)) from error
+
+
+def _dump(record: Any) -> bytes:
+    return json.dumps({"version": VERSION, **asdict(record)}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(data)
+    except ValueError as error:
+        raise BadRecord(str(error)) from error
+    if not isinstance(fields, dict) or fields.pop("version", None) != VERSION:
+        message = f"not a record of version {VERSION}"
+        raise BadRecord(message)
+    return fields
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the volume says of a model.
+
+    Attributes:
+        current: the record.
+        linked: the revision that the link resolves to; None without a link. The link is what
+            readers follow, so where the two differ the record is what gets mended.
+        kept: complete revisions on the volume.
+        quarantined: what was refused.
+        leftover: something is left in staging.
+    """
+
+    current: Current | None = None
+    linked: Revision | None = None
+    kept: frozenset[Revision] = frozenset()
+    quarantined: tuple[Quarantine, ...] = ()
+    leftover: bool = False
+
+    @property
+    def consistent(self) -> bool:
+        """Whether record and link name the same revision, or neither exists."""
+        return self.linked == (self.current.revision if self.current else None)

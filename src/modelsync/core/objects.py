@@ -1,0 +1,174 @@
+"""What S3 says of its objects, and what a model's objects are together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NewType
+
+from modelsync.core.names import Ignored, Located, ModelId, Naming, Refused, RelPath, clash, locate
+
+Revision = NewType("Revision", str)
+"""Name of one content of a model: 32 hex digits."""
+
+Digest = NewType("Digest", str)
+"""Name of one listing of a model's objects: 32 hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """One object as a listing gives it.
+
+    Attributes:
+        key: the S3 key, decoded.
+        size_bytes: its size.
+        etag: the entity tag without its quotes.
+        last_modified: seconds since the epoch, by S3's clock.
+        version_id: None where the bucket keeps no versions or the listing does not say.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    last_modified: float
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One object in its role as a file of a model."""
+
+    path: RelPath
+    object: RemoteObject
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All objects of one model, as one listing shows them.
+
+    Attributes:
+        model: its name.
+        files: in order of their paths; the commit file is not among them.
+        commit: the commit file, if there is one.
+        single: the model is one object, published as a file.
+        refused: why the model must not be published as it stands, if so.
+    """
+
+    model: ModelId
+    files: tuple[ModelFile, ...] = ()
+    commit: RemoteObject | None = None
+    single: bool = False
+    refused: str | None = None
+
+    @property
+    def digest(self) -> Digest:
+        """Name everything that the listing says of this model.
+
+        Two equal digests mean that nothing needs to be fetched, not even the commit file.
+        """
+        entries = [(file.path, file.object.size_bytes, file.object.etag) for file in self.files]
+        if self.commit is not None:
+            entries.append((RelPath("\0commit"), self.commit.size_bytes, self.commit.etag))
+        if self.refused is not None:
+            entries.append((RelPath("\0refused"), 0, self.refused))
+        return Digest(_digest(entries))
+
+    @property
+    def newest(self) -> float:
+        """When the youngest object was made: seconds since the epoch, by S3's clock."""
+        return max((file.object.last_modified for file in self.files), default=0.0)
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of the files' sizes."""
+        return sum(file.object.size_bytes for file in self.files)
+
+
+def revision_of(files: Iterable[ModelFile]) -> Revision:
+    """Name a content: a digest of its sorted (relative path, size, etag)."""
+    return Revision(_digest((file.path, file.object.size_bytes, file.object.etag) for file in files))
+
+
+def _digest(entries: Iterable[tuple[str, int, str]]) -> str:
+    digest = hashlib.sha256()
+    for path, size_bytes, etag in sorted(entries):
+        digest.update(f"{path}\0{size_bytes}\0{etag}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+@dataclass
+class _Gathering:
+    files: list[ModelFile] = field(default_factory=list)
+    lone: list[ModelFile] = field(default_factory=list)
+    commit: RemoteObject | None = None
+    refused: list[str] = field(default_factory=list)
+
+
+def gather(model: ModelId, objects: Iterable[RemoteObject], naming: Naming) -> Snapshot | None:
+    """Put one model's objects together; None if there is no such model among them.
+
+    Objects of other models may be mixed in and are passed over.
+    """
+    found = _Gathering()
+    for remote in objects:
+        match locate(remote.key, naming):
+            case Refused(model=held, reason=reason) if held == model:
+                found.refused.append(reason)
+            case Located(model=held, path=path, single=single) if held == model:
+                if path == naming.commit_file and not single:
+                    found.commit = remote
+                else:
+                    (found.lone if single else found.files).append(ModelFile(path, remote))
+            case _:
+                pass
+    return _snapshot(model, found, naming)
+
+
+def gather_all(
+    objects: Iterable[RemoteObject], naming: Naming
+) -> Iterator[tuple[ModelId, tuple[RemoteObject, ...]] | Refused]:
+    """Split a listing in key order into models, one at a time, so that memory does not grow with it.
+
+    All keys of one model stand together in a listing, except that a lone object and a directory
+    of the same name may be parted by others (`a.onnx`, `a.onnx-2/…`, `a.onnx/…`): such a model
+    comes twice, and whoever cares lists it by itself.
+
+    Yields:
+        A model's name with its relevant objects, or a key that names no model and why.
+    """
+
+    def owner(remote: RemoteObject) -> ModelId | Refused | None:
+        match locate(remote.key, naming):
+            case Located(model=model):
+                return model
+            case Refused(model=None) as refused:
+                return refused
+            case Refused(model=model):
+                return model
+            case Ignored():
+                return None
+
+    for who, group in groupby(objects, key=owner):
+        if isinstance(who, Refused):
+            yield who
+        elif who is not None:
+            yield who, tuple(group)
+
+
+def _snapshot(model: ModelId, found: _Gathering, naming: Naming) -> Snapshot | None:
+    files = sorted(found.files, key=lambda file: file.path)
+    if not found.refused and not any(naming.is_weight(file.path) for file in [*files, *found.lone]):
+        return None
+    if found.lone and (files or found.commit):
+        found.refused.append(f"{model!r} is an object and a prefix at once")
+    if (reason := clash([file.path for file in files])) is not None:
+        found.refused.append(reason)
+    return Snapshot(
+        model=model,
+        files=tuple(files or found.lone),
+        commit=found.commit,
+        single=not files,
+        refused="; ".join(sorted(found.refused)) or None,
+    )

@@ -1,0 +1,176 @@
+"""What to do about one model, and why.
+
+`triage` needs the listing alone and answers for most models; `plan` also needs the commit file,
+where there is one. Both are total: every answer carries its reason, in words that logs, the API
+and tests share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelsync.core.commit import CommittedFile
+from modelsync.core.manifest import Published
+from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
+from modelsync.core.names import RelPath
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """Readers see what they should. `relist`: put the listing's new name on record."""
+
+    reason: str
+    relist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The model is not in the bucket."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The upload is not complete; look again after `seconds`, or at the next event."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The content must not be published. `known`: that is on record already."""
+
+    revision: Revision
+    rule: str
+    reason: str
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The revision is on the volume: point the link at it."""
+
+    revision: Revision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file to fetch. `sha256`: what the commit file demands, in hex."""
+
+    path: RelPath
+    object: RemoteObject
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Fetch the files, verify them, publish the revision."""
+
+    revision: Revision
+    files: tuple[PlannedFile, ...]
+    reason: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of the files' sizes."""
+        return sum(file.object.size_bytes for file in self.files)
+
+
+Decision = Noop | Gone | Wait | Refuse | Switch | Build
+
+INCOMPLETE_RECHECK_SECONDS = 30.0
+"""How soon an incomplete commit is listed again if no event comes."""
+
+
+def in_step(listing: Digest, published: Published) -> bool:
+    """Whether a listing with this name asks for no work: it is published or refused already."""
+    if not published.consistent or published.leftover:
+        return False
+    return (
+        published.current is not None
+        and published.current.listing == listing
+        or any(record.listing == listing for record in published.quarantined)
+    )
+
+
+def triage(
+    snapshot: Snapshot | None, published: Published, *, s3_now: float, settle_seconds: float
+) -> Noop | Gone | Wait | Refuse | None:
+    """Answer from the listing alone; None where a plan has to be made.
+
+    Args:
+        snapshot: the model in the bucket, or None if it is not there.
+        published: the model on the volume.
+        s3_now: seconds since the epoch by S3's clock, when it listed.
+        settle_seconds: age that the newest object of a model without commit file must have.
+    """
+    current = published.current
+    if snapshot is None:
+        return Gone("no weight file in the bucket" + (": what is published stays" if current else ""))
+    if current is not None and current.pin is not None:
+        return Noop(f"pinned to {current.revision}: {current.pin}")
+    listing = snapshot.digest
+    if current is not None and current.listing == listing and published.consistent:
+        return Noop("the bucket has not changed since it was published")
+    for record in published.quarantined:
+        if record.listing == listing:
+            return Refuse(record.revision, record.rule, record.reason, known=True)
+    if snapshot.refused is not None:
+        return Refuse(revision_of(snapshot.files), "key", snapshot.refused)
+    if snapshot.commit is None:
+        age = s3_now - snapshot.newest
+        if age < settle_seconds:
+            return Wait(f"the newest object is {max(age, 0):.1f} s old: settling", settle_seconds - age)
+    return None
+
+
+def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, published: Published) -> Decision:
+    """Decide which revision to publish, of which files.
+
+    Args:
+        snapshot: the model in the bucket, past `triage`.
+        commit: the content of its commit file, or None without one.
+        published: the model on the volume.
+    """
+    if commit is None:
+        chosen = tuple(PlannedFile(file.path, file.object) for file in snapshot.files)
+    else:
+        files = {file.path: file for file in snapshot.files}
+        missing = [entry for entry in commit if not _matches(files.get(entry.path), entry)]
+        if missing:
+            return Wait(_incomplete(missing, files.get(missing[0].path), len(commit)), INCOMPLETE_RECHECK_SECONDS)
+        chosen = tuple(
+            PlannedFile(entry.path, files[entry.path].object, entry.sha256)
+            for entry in sorted(commit, key=lambda entry: entry.path)
+        )
+    revision = revision_of(ModelFile(file.path, file.object) for file in chosen)
+    if published.current is not None and published.current.revision == revision == published.linked:
+        return Noop("the files have not changed since they were published", relist=True)
+    if revision in published.kept:
+        return Switch(revision, "the revision is on the volume already")
+    if published.current is None:
+        return Build(revision, chosen, "not published yet")
+    return Build(revision, chosen, f"the bucket differs from the published revision {published.current.revision}")
+
+
+def upload_in_progress(file: PlannedFile, snapshot: Snapshot) -> bool:
+    """Whether a file that differs from its commit file is newer than it: the next commit is on its way."""
+    return snapshot.commit is not None and file.object.last_modified >= snapshot.commit.last_modified
+
+
+def _matches(file: ModelFile | None, entry: CommittedFile) -> bool:
+    return file is not None and file.object.size_bytes == entry.size_bytes
+
+
+def _incomplete(missing: Sequence[CommittedFile], found: ModelFile | None, listed: int) -> str:
+    first = missing[0]
+    state = (
+        "is not there"
+        if found is None
+        else f"has {found.object.size_bytes} bytes, not the {first.size_bytes} that the commit file lists"
+    )
+    return f"{listed - len(missing)} of {listed} files are there: {first.path} {state}"

@@ -1,0 +1,137 @@
+"""Every error of modelsync, classed by what the loop that meets it does next.
+
+    ModelSyncError
+    ├── ConfigurationError      stop: exit code 2, the operator changes the configuration
+    │   ├── BucketMissing
+    │   ├── QueueMissing
+    │   └── VolumeUnusable
+    ├── TryAgain                wait, with backoff, and do it again
+    │   ├── StoreUnavailable    S3 did not answer, answered 5xx, or broke off
+    │   │   └── StoreThrottled  S3 asked for fewer requests
+    │   ├── StoreDenied         credentials or permissions: an operator may mend them meanwhile
+    │   ├── QueueUnavailable    the same for SQS
+    │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
+    │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
+    │   └── ModelBusy           another worker holds the model's writer lock
+    ├── ObjectChanged           list and plan again: what was planned is no longer there
+    ├── Rejected                put on record, and not tried again until the bucket changes
+    └── Stopped                 shutting down: park the work
+
+A message is one sentence that says what happened and what to do. Facts that code needs
+are attributes.
+"""
+
+from __future__ import annotations
+
+
+class ModelSyncError(Exception):
+    """The root: everything that modelsync raises on purpose."""
+
+
+class ConfigurationError(ModelSyncError):
+    """What the operator configured cannot work.
+
+    Attributes:
+        problems: one sentence for each thing that is wrong.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class BucketMissing(ConfigurationError):
+    """The bucket does not exist."""
+
+
+class QueueMissing(ConfigurationError):
+    """A queue does not exist."""
+
+
+class VolumeUnusable(ConfigurationError):
+    """The volume is missing, read-only or cannot do what modelsync needs of it."""
+
+
+class TryAgain(ModelSyncError):
+    """It failed this time and may succeed later.
+
+    Attributes:
+        dependency: the health check that the failure belongs to: `s3`, `volume`, a queue's name, or
+            empty where the fault lies in one model alone.
+    """
+
+    dependency = ""
+
+
+class StoreUnavailable(TryAgain):
+    """S3 cannot be reached or failed."""
+
+    dependency = "s3"
+
+
+class StoreThrottled(StoreUnavailable):
+    """S3 asks to slow down."""
+
+
+class StoreDenied(TryAgain):
+    """S3 refuses the credentials or the permission."""
+
+    dependency = "s3"
+
+
+class QueueUnavailable(TryAgain):
+    """SQS cannot be reached, failed or refused."""
+
+    dependency = "queue"
+
+
+class VolumeFailed(TryAgain):
+    """A call to the file system failed."""
+
+    dependency = "volume"
+
+
+class VerificationFailed(TryAgain):
+    """A file's bytes do not have the size or checksum that S3 has on record.
+
+    Attributes:
+        path: the file's path inside the model.
+        proof: the kind of checksum that was compared.
+        expected: its value according to S3.
+        actual: its value computed from the bytes received.
+    """
+
+    def __init__(self, path: str, *, proof: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{path}: {proof} is {actual}, but S3 has {expected} on record; upload the file again if it stays so"
+        )
+        self.path = path
+        self.proof = proof
+        self.expected = expected
+        self.actual = actual
+
+
+class ModelBusy(TryAgain):
+    """Another worker is syncing the model."""
+
+
+class ObjectChanged(ModelSyncError):
+    """An object was replaced or removed since it was listed."""
+
+
+class Rejected(ModelSyncError):
+    """The content must not be published.
+
+    Attributes:
+        rule: short name of the rule that refused it, a label in metrics.
+        reason: one sentence.
+    """
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+        self.reason = reason
+
+
+class Stopped(ModelSyncError):
+    """The process is shutting down."""

@@ -1,0 +1,326 @@
+"""What the application needs of the world. Adapters and fakes implement these.
+
+No type of a foreign library crosses a port: adapters translate, both values and exceptions.
+Unless a docstring says otherwise, every method may be called from any thread, blocks, and is
+bounded by its adapter's time-outs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelsync.core.facts import Fact
+from modelsync.core.manifest import Current, Manifest, Published, Quarantine, Reconciled
+from modelsync.core.names import ModelId, RelPath
+from modelsync.core.objects import RemoteObject, Revision
+from modelsync.core.parts import Span
+from modelsync.core.proof import ObjectDetails
+
+
+class Clock(Protocol):
+    """Time, so that tests can make it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        """Sleep until `stop` is set or the time is over; return whether it is set."""
+        ...
+
+    def wait_for(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait, as `Condition.wait` does, on a condition whose lock the caller holds."""
+        ...
+
+
+class Observer(Protocol):
+    """Takes facts. Never raises, and returns at once."""
+
+    def __call__(self, fact: Fact, /) -> None:
+        """Take one fact."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete listing.
+
+    Attributes:
+        objects: in key order.
+        at: seconds since the epoch by S3's own clock, when it answered.
+    """
+
+    objects: tuple[RemoteObject, ...]
+    at: float
+
+
+class Body(Protocol):
+    """An open answer of S3."""
+
+    @property
+    def details(self) -> ObjectDetails:
+        """What the answer's headers say of the object."""
+        ...
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read some bytes into the buffer; 0 at the end of the span, and only there.
+
+        Raises:
+            StoreUnavailable: the body stalled, broke off or crawls.
+        """
+        ...
+
+
+class ObjectStore(Protocol):
+    """A bucket, read-only. All methods are idempotent.
+
+    Raises, from every method:
+        StoreUnavailable, StoreThrottled: try again.
+        StoreDenied: credentials or permissions.
+        BucketMissing: there is no such bucket.
+        Stopped: `close` was called.
+    """
+
+    def list(self, prefix: str) -> Listing:
+        """List all objects whose keys start with the prefix. Holds them in memory: for one model."""
+        ...
+
+    def scan(self, prefix: str) -> Iterator[RemoteObject]:
+        """List as a stream, page by page, in key order. A page that fails ends it with an error."""
+        ...
+
+    def head(self, remote: RemoteObject) -> ObjectDetails:
+        """Ask for an object's details, checksums among them.
+
+        Raises:
+            ObjectChanged: it is not the object that was listed.
+        """
+        ...
+
+    def open(self, remote: RemoteObject, span: Span) -> AbstractContextManager[Body]:
+        """Read a span of an object, pinned to the ETag (and version) that was listed.
+
+        Raises:
+            ObjectChanged: it is not the object that was listed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Break off everything under way, for ever."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery of a queue message. `receipt` names the delivery, not the message."""
+
+    receipt: str
+    body: str
+    receive_count: int = 1
+
+
+class Queue(Protocol):
+    """A queue with visibility time-outs and at-least-once delivery, as SQS is.
+
+    Raises, from every method:
+        QueueUnavailable: try again.
+        QueueMissing: there is no such queue.
+    """
+
+    @property
+    def name(self) -> str:
+        """The queue's name in logs, metrics and health."""
+        ...
+
+    @property
+    def visibility_seconds(self) -> float:
+        """For how long a received message stays hidden from others."""
+        ...
+
+    def check(self) -> None:
+        """Ask whether the queue can be used."""
+        ...
+
+    def receive(self, most: int) -> Sequence[Message]:
+        """Wait for messages, some 20 s at the longest, and take at most `most` (1 to 10)."""
+        ...
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete deliveries. One that is no longer ours is passed over."""
+        ...
+
+    def hide(self, messages: Sequence[Message], seconds: float) -> Sequence[Message]:
+        """Hide deliveries for so long from now on; 0 returns them at once.
+
+        Returns:
+            Those that are no longer ours: another worker may own them.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A span of a staged file that was received whole, with the CRC64NVME of its bytes."""
+
+    span: Span
+    crc64nvme: int
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Size of a volume."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+class StagedFile(Protocol):
+    """A file that is being put together in staging. Spans may be written from several threads.
+
+    Raises, from every method:
+        VolumeFailed: the file system refused.
+    """
+
+    def done(self) -> Sequence[Part]:
+        """Parts on disk whose bytes still have the checksum that they arrived with."""
+        ...
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write bytes at an offset."""
+        ...
+
+    def record(self, part: Part) -> None:
+        """Put on record that a part is written."""
+        ...
+
+    def read(self) -> Iterator[memoryview]:
+        """The file's bytes in order, for checksums that parts cannot be combined to."""
+        ...
+
+    def finish(self) -> None:
+        """Make the bytes durable and read-only."""
+        ...
+
+    def discard(self) -> None:
+        """Forget the bytes: they are not what S3 has."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; what is on disk stays."""
+        ...
+
+
+class Staging(Protocol):
+    """A revision in progress. Resumable: what an earlier attempt left is there again."""
+
+    def file(self, path: RelPath, size_bytes: int, etag: str) -> StagedFile:
+        """Open, or open again, a file of the revision."""
+        ...
+
+    def seal(self, manifest: Manifest) -> None:
+        """Make the revision complete and durable under its final name. Not visible to readers yet."""
+        ...
+
+
+class Volume(Protocol):
+    """The shared volume: the only place where state is kept.
+
+    Raises, from every method:
+        VolumeFailed: the file system refused.
+    """
+
+    def check(self) -> None:
+        """Try everything that the volume must be able to do.
+
+        Raises:
+            VolumeUnusable: it cannot, with a sentence on what to change.
+        """
+        ...
+
+    def readable(self) -> bool:
+        """Whether models can be read. Never raises."""
+        ...
+
+    def space(self) -> Space:
+        """How large the volume is, and how much of it is free for us."""
+        ...
+
+    def models(self) -> Iterable[ModelId]:
+        """All models that the volume knows."""
+        ...
+
+    def published(self, model: ModelId) -> Published:
+        """What the volume says of a model, known or not."""
+        ...
+
+    def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
+        """The manifest of a kept revision; None if it is not there or cannot be read."""
+        ...
+
+    def writer(self, model: ModelId) -> AbstractContextManager[Writer]:
+        """Become the model's only writer, over all processes and replicas.
+
+        Raises:
+            ModelBusy: somebody else is.
+        """
+        ...
+
+    def reconciled(self) -> Reconciled | None:
+        """The record of the last complete comparison."""
+        ...
+
+    def record_reconciled(self, found: Reconciled) -> None:
+        """Put a complete comparison on record."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove temporary names that crashed workers left behind."""
+        ...
+
+
+class Writer(Protocol):
+    """The right to change one model on the volume. Used by one thread at a time.
+
+    Raises, from every method:
+        VolumeFailed: the file system refused.
+    """
+
+    def mend(self) -> None:
+        """Make the record say what the link says, after a crash between the two."""
+        ...
+
+    def stage(self, revision: Revision) -> Staging:
+        """Start or resume a revision; bytes staged for another revision are taken over where they fit."""
+        ...
+
+    def publish(self, current: Current, *, single: RelPath | None) -> None:
+        """Switch readers to a sealed revision, durably and at once, and put it on record.
+
+        Args:
+            current: what the record will say.
+            single: the file that is the whole model, if it is one.
+
+        Raises:
+            Rejected: rule `path-taken`; something that modelsync did not make is in the link's place.
+        """
+        ...
+
+    def record(self, current: Current) -> None:
+        """Write the record alone."""
+        ...
+
+    def quarantine(self, record: Quarantine) -> None:
+        """Put a refusal on record, and remove the staged bytes."""
+        ...
+
+    def clear_staging(self) -> None:
+        """Remove everything in staging."""
+        ...

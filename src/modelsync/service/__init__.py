@@ -1,0 +1,1 @@
+"""The composition: real parts put together, started, and ended in order."""

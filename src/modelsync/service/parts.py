@@ -1,0 +1,113 @@
+"""What every command that syncs is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelsync.adapters.aws import AwsSession
+from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.s3 import S3Store
+from modelsync.adapters.volume import LocalVolume
+from modelsync.app.board import Board
+from modelsync.app.compare import Comparison
+from modelsync.app.dirty import DirtyModels
+from modelsync.app.fetch import Fetcher
+from modelsync.app.namespace import Namespace
+from modelsync.app.sync import ModelSync
+from modelsync.config import options
+from modelsync.config.load import Configuration
+from modelsync.core.facts import Fact
+from modelsync.errors import TryAgain
+from modelsync.ports import Observer
+
+
+class FanOut:
+    """Implements `ports.Observer`: hands each fact to all sinks."""
+
+    def __init__(self, sinks: Sequence[Observer]) -> None:
+        self._sinks = tuple(sinks)
+
+    def __call__(self, fact: Fact, /) -> None:
+        """Hand a fact on."""
+        for sink in self._sinks:
+            sink(fact)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that syncing needs, wired."""
+
+    clock: SystemClock
+    board: Board
+    observe: Observer
+    session: AwsSession
+    store: S3Store
+    volume: LocalVolume
+    dirty: DirtyModels
+    fetcher: Fetcher
+    sync: ModelSync
+    comparison: Comparison
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self.fetcher.close()
+        self.store.close()
+
+
+def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[Observer]) -> Parts:
+    """Put the parts together; nothing runs yet.
+
+    Raises:
+        ConfigurationError: region or endpoint cannot be.
+    """
+    settings = configuration.settings
+    clock = SystemClock()
+    observe = FanOut([board, *sinks])
+    session = AwsSession(options.aws(settings))
+    store = S3Store(options.s3(settings), session, observe)
+    volume = LocalVolume(settings.models_base_path)
+    dirty = DirtyModels(clock)
+    namespace = Namespace()
+    fetcher = Fetcher(store, options.fetch(settings))
+    return Parts(
+        clock=clock,
+        board=board,
+        observe=observe,
+        session=session,
+        store=store,
+        volume=volume,
+        dirty=dirty,
+        fetcher=fetcher,
+        sync=ModelSync(
+            store=store,
+            volume=volume,
+            fetcher=fetcher,
+            clock=clock,
+            observe=observe,
+            namespace=namespace,
+            options=options.sync(settings),
+        ),
+        comparison=Comparison(
+            store=store,
+            volume=volume,
+            namespace=namespace,
+            naming=options.naming(settings),
+            clock=clock,
+            observe=observe,
+        ),
+    )
+
+
+def preflight(parts: Parts) -> None:
+    """Try volume and bucket before anything starts.
+
+    Raises:
+        ConfigurationError: what cannot mend itself: no volume, no such bucket, a wrong region.
+    """
+    parts.volume.check()
+    parts.volume.sweep()
+    try:
+        parts.store.check()
+    except TryAgain:
+        return  # it may come back: the service starts degraded, with what is on the volume

@@ -1,0 +1,202 @@
+"""`modelsync run`: the service's life from preflight to exit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import structlog
+
+from modelsync import __version__
+from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.sqs import SqsQueue, sqs_client
+from modelsync.app.board import Board
+from modelsync.app.consumer import Consumer
+from modelsync.app.janitor import Janitor
+from modelsync.app.reconcile import Reconciler
+from modelsync.app.supervisor import Supervisor
+from modelsync.app.worker import Worker
+from modelsync.config import options
+from modelsync.config.load import Configuration
+from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
+from modelsync.core.health import Status
+from modelsync.errors import TryAgain
+from modelsync.ports import Observer
+from modelsync.service.parts import Parts, build_parts, preflight
+from modelsync.telemetry.logs import FactLogger
+from modelsync.telemetry.metrics import Metrics
+from modelsync.web.api import Views, make_api
+from modelsync.web.server import HttpServer
+
+_WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
+_RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
+_SILENCE_SECONDS = 60.0
+_PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
+
+
+@dataclass
+class Service:
+    """A service that is put together. `http.port` tells where it listens."""
+
+    configuration: Configuration
+    parts: Parts
+    reconciler: Reconciler
+    supervisor: Supervisor
+    consumers: Sequence[Consumer]
+    http: HttpServer
+
+    @classmethod
+    def build(cls, configuration: Configuration, sinks: Sequence[Observer] = ()) -> Service:
+        """Put everything together and try what can be tried.
+
+        Raises:
+            ConfigurationError: with all that an operator needs to know.
+        """
+        board = Board(SystemClock())
+        metrics = Metrics(board.models)
+        parts = build_parts(configuration, board=board, sinks=[metrics, FactLogger(), *sinks])
+        preflight(parts)
+        reconciler = Reconciler(
+            comparison=parts.comparison,
+            volume=parts.volume,
+            dirty=parts.dirty,
+            clock=parts.clock,
+            observe=parts.observe,
+            interval_seconds=configuration.settings.reconcile_interval_seconds,
+        )
+        supervisor = Supervisor(parts.clock)
+        views = Views(
+            checks=board.checks,
+            not_ready=_readiness(parts),
+            silent=supervisor.silent,
+            metrics=metrics.render,
+        )
+        consumers = _consumers(configuration, parts)
+        http = HttpServer(options.http(configuration.settings), make_api(views))
+        return cls(configuration, parts, reconciler, supervisor, consumers, http)
+
+    def run(self) -> int:
+        """Run until a signal or a failure; return the exit code."""
+        settings = self.configuration.settings
+        draining, stop = threading.Event(), threading.Event()
+        self._start(draining, stop)
+        with _signals(self.supervisor, self.reconciler.ask) as caught:
+            self.supervisor.ending.wait()
+            failure = self.supervisor.failure
+            self.parts.observe(ServiceStopping(f"{failure[0]} failed" if failure else caught()))
+            self._end(draining, stop, settings.shutdown_grace_seconds)
+        if failure is not None:
+            structlog.get_logger().error("a loop failed", loop=failure[0], exc_info=failure[1])
+            return 1
+        return 0
+
+    def _start(self, draining: threading.Event, stop: threading.Event) -> None:
+        parts, spawn = self.parts, self.supervisor.spawn
+        parts.observe(
+            ServiceStarted(
+                __version__,
+                self.configuration.settings.s3_bucket_name,
+                tuple(consumer.name for consumer in self.consumers),
+                str(self.configuration.settings.models_base_path),
+            )
+        )
+        self.http.start()
+        for number in range(self.configuration.settings.sync_workers):
+            worker = Worker(parts.dirty, parts.sync, parts.observe)
+            spawn(f"worker-{number}", worker.run, stop, silence_seconds=_WORKER_SILENCE_SECONDS)
+        spawn("reconcile", self.reconciler.run, draining, silence_seconds=_RECEIVE_SILENCE_SECONDS)
+        janitor = Janitor(parts.volume, parts.clock, parts.observe)
+        spawn("janitor", janitor.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
+        for consumer in self.consumers:
+            spawn(f"receive-{consumer.name}", consumer.receive, draining, silence_seconds=_RECEIVE_SILENCE_SECONDS)
+            spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
+
+    def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
+        """Stop receiving, let running syncs finish or park them, return messages, in that order."""
+        deadline = self.parts.clock.monotonic() + grace_seconds
+        draining.set()
+        if not self.parts.dirty.drain(deadline - min(_PARK_SECONDS, grace_seconds / 2)):
+            stop.set()
+            self.parts.store.close()
+            self.parts.dirty.drain(deadline - min(_PARK_SECONDS, grace_seconds / 2) / 2)
+        stop.set()
+        for consumer in self.consumers:
+            consumer.release()
+        self.parts.close()
+        self.http.stop()
+
+
+def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:
+    queues = options.queues(configuration)
+    if not queues:
+        return []
+    client = sqs_client(parts.session)
+    consumers = []
+    for queue_options in queues:
+        queue = SqsQueue(queue_options, client)
+        try:
+            queue.check()
+        except TryAgain as error:
+            parts.observe(HealthChanged(f"queue:{queue.name}", Status.DEGRADED, str(error)))
+        consumers.append(
+            Consumer(
+                queue,
+                parts.dirty,
+                clock=parts.clock,
+                observe=parts.observe,
+                options=options.consumer(configuration.settings),
+            )
+        )
+    return consumers
+
+
+def _readiness(parts: Parts) -> Callable[[], str | None]:
+    finished = False
+
+    def not_ready() -> str | None:
+        nonlocal finished
+        finished = finished or parts.volume.reconciled() is not None
+        if not finished:
+            return "no comparison with the bucket has ever finished on this volume"
+        if not parts.volume.readable():
+            return "the volume cannot be read"
+        return None
+
+    return not_ready
+
+
+class _signals:  # noqa: N801 - used as a context manager
+    """Routes signals while the service runs; called, it tells which one came."""
+
+    def __init__(self, supervisor: Supervisor, reconcile: Callable[[], None]) -> None:
+        self._supervisor = supervisor
+        self._reconcile = reconcile
+        self._caught = "asked to"
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> _signals:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in (
+                (signal.SIGTERM, self._end),
+                (signal.SIGINT, self._end),
+                (signal.SIGHUP, self._compare),
+            ):
+                self._before[number] = signal.signal(number, handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def __call__(self) -> str:
+        return self._caught
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self._caught = signal.Signals(number).name
+        self._supervisor.ending.set()
+
+    def _compare(self, _number: int, _frame: FrameType | None) -> None:
+        self._reconcile()

@@ -1,0 +1,1 @@
+"""Facts as metrics and log lines."""

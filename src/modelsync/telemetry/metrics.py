@@ -1,0 +1,189 @@
+"""All metrics, in one table, and the observer that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from modelsync import __version__
+from modelsync.core import facts
+from modelsync.core.facts import Fact
+from modelsync.core.names import ModelId
+from modelsync.core.objects import Revision
+
+Kind = Literal["counter", "gauge", "histogram"]
+Stability = Literal["stable", "experimental"]
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric: what docs/metrics.md says of it, and what the registry gets."""
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[str, ...]
+    stability: Stability
+    help: str
+
+
+TABLE: tuple[MetricSpec, ...] = (
+    MetricSpec("modelsync_sync_total", "counter", "syncs", ("outcome",), "stable", "Syncs of one model, by outcome."),
+    MetricSpec("modelsync_sync_duration_seconds", "histogram", "seconds", ("outcome",), "stable",
+               "Time that a sync of one model took."),
+    MetricSpec("modelsync_sync_stage_seconds", "histogram", "seconds", ("stage",), "experimental",
+               "Time by stage, of syncs that published."),
+    MetricSpec("modelsync_event_to_publish_seconds", "histogram", "seconds", (), "stable",
+               "From S3's event time to published."),
+    MetricSpec("modelsync_events_total", "counter", "messages", ("queue", "outcome"), "stable",
+               "Queue messages, by how they ended."),
+    MetricSpec("modelsync_queue_receive_errors_total", "counter", "errors", ("queue",), "stable",
+               "Failed receives."),
+    MetricSpec("modelsync_downloaded_bytes_total", "counter", "bytes", (), "stable", "Bytes received from S3."),
+    MetricSpec("modelsync_s3_requests_total", "counter", "requests", ("operation", "outcome"), "stable",
+               "Requests to S3; outcome is ok or the kind of error."),
+    MetricSpec("modelsync_s3_retries_total", "counter", "requests", (), "experimental", "Requests made again."),
+    MetricSpec("modelsync_verified_files_total", "counter", "files", ("proof",), "stable",
+               "Files proven, by the checksum that proved them."),
+    MetricSpec("modelsync_rejected_total", "counter", "revisions", ("reason",), "stable",
+               "Revisions refused, by rule."),
+    MetricSpec("modelsync_refused_keys_total", "counter", "keys", (), "experimental",
+               "Keys seen that can name no model."),
+    MetricSpec("modelsync_models", "gauge", "models", ("state",), "stable", "Models by state."),
+    MetricSpec("modelsync_model_info", "gauge", "1", ("model", "revision"), "stable",
+               "1 for the revision that readers of a model see."),
+    MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
+               "Time of a complete comparison, with the syncs that it asked for."),
+    MetricSpec("modelsync_last_reconcile_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
+               "End of the last complete comparison with the bucket."),
+    MetricSpec("modelsync_volume_bytes", "gauge", "bytes", ("kind",), "stable", "The volume: total and free."),
+    MetricSpec("modelsync_build_info", "gauge", "1", ("version",), "stable", "1, with the version."),
+)  # fmt: skip
+
+
+class ModelView(Protocol):
+    """What metrics read of a model."""
+
+    @property
+    def state(self) -> str:
+        """Its state."""
+        ...
+
+    @property
+    def revision(self) -> Revision | None:
+        """What readers see."""
+        ...
+
+
+class Metrics:
+    """Implements `ports.Observer`; renders for Prometheus."""
+
+    def __init__(self, models: Callable[[], Mapping[ModelId, ModelView]]) -> None:
+        """Make all metrics.
+
+        Args:
+            models: asked at each scrape, so that models that are gone leave no series behind.
+        """
+        disable_created_metrics()  # one more series for each, of use to nobody here
+        self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for spec in TABLE:
+            if spec.name in _AT_SCRAPE:
+                continue
+            match spec.kind:
+                case "counter":
+                    self._counters[spec.name] = Counter(spec.name, spec.help, spec.labels, registry=self._registry)
+                case "gauge":
+                    self._gauges[spec.name] = Gauge(spec.name, spec.help, spec.labels, registry=self._registry)
+                case "histogram":
+                    self._histograms[spec.name] = Histogram(
+                        spec.name, spec.help, spec.labels, buckets=_SECONDS, registry=self._registry
+                    )
+        self._gauges["modelsync_build_info"].labels(__version__).set(1)
+        self._registry.register(_Models(models))
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _count(self, name: str, *labels: str, by: float = 1) -> None:
+        counter = self._counters[f"modelsync_{name}"]
+        (counter.labels(*labels) if labels else counter).inc(by)
+
+    def _observe(self, name: str, seconds: float, *labels: str) -> None:
+        histogram = self._histograms[f"modelsync_{name}"]
+        (histogram.labels(*labels) if labels else histogram).observe(max(seconds, 0.0))
+
+    def __call__(self, fact: Fact, /) -> None:  # noqa: C901 - one case for each kind of fact
+        """Take a fact."""
+        match fact:
+            case facts.BytesFetched(count=count):
+                self._count("downloaded_bytes_total", by=count)
+            case facts.StoreCalled(operation, outcome):
+                self._count("s3_requests_total", operation, outcome)
+            case facts.FileVerified(proof=proof):
+                self._count("verified_files_total", proof)
+            case facts.EventHandled(queue, outcome):
+                self._count("events_total", queue, outcome)
+            case facts.Published(published_at=published_at, event_at=float(event_at)):
+                self._observe("event_to_publish_seconds", published_at - event_at)
+            case facts.SyncFinished(outcome=outcome, seconds=seconds, stages=stages):
+                self._count("sync_total", outcome)
+                self._observe("sync_duration_seconds", seconds, outcome)
+                if outcome is facts.Outcome.SUCCESS:
+                    for stage, stage_seconds in stages.items():
+                        self._observe("sync_stage_seconds", stage_seconds, stage)
+            case facts.RevisionRejected(rule=rule):
+                self._count("rejected_total", rule)
+            case facts.RequestRetried():
+                self._count("s3_retries_total")
+            case facts.KeyRefused():
+                self._count("refused_keys_total")
+            case facts.QueueReceiveFailed(queue=queue):
+                self._count("queue_receive_errors_total", queue)
+            case facts.VolumeMeasured(total_bytes, free_bytes):
+                self._gauges["modelsync_volume_bytes"].labels("total").set(total_bytes)
+                self._gauges["modelsync_volume_bytes"].labels("free").set(free_bytes)
+            case facts.ReconcileFinished(found, seconds):
+                self._observe("reconcile_duration_seconds", seconds)
+                self._gauges["modelsync_last_reconcile_success_timestamp_seconds"].set(found.finished_at)
+            case _:
+                pass
+
+
+_AT_SCRAPE = {"modelsync_models", "modelsync_model_info"}
+
+
+class _Models(Collector):
+    def __init__(self, models: Callable[[], Mapping[ModelId, ModelView]]) -> None:
+        self._models = models
+        self._specs = {spec.name: spec for spec in TABLE if spec.name in _AT_SCRAPE}
+
+    def collect(self) -> list[Metric]:
+        families = {name: GaugeMetricFamily(name, spec.help, labels=spec.labels) for name, spec in self._specs.items()}
+        states: dict[str, int] = {}
+        for model, view in self._models().items():
+            states[view.state] = states.get(view.state, 0) + 1
+            if view.revision is not None:
+                families["modelsync_model_info"].add_metric([model, view.revision], 1)
+        for state, number in states.items():
+            families["modelsync_models"].add_metric([state], number)
+        return list(families.values())

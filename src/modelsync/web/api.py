@@ -1,0 +1,103 @@
+"""The endpoints, on functions that the composition gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from modelsync import __version__
+from modelsync.core.health import Check, Status, verdict
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the endpoints show.
+
+    Attributes:
+        checks: the health checks by name.
+        not_ready: why models are not ready to be read, or None if they are.
+        silent: loops that do not beat, and for how many seconds.
+        metrics: Prometheus' text format.
+    """
+
+    checks: Callable[[], Mapping[str, Check]]
+    not_ready: Callable[[], str | None]
+    silent: Callable[[], Mapping[str, float]]
+    metrics: Callable[[], bytes]
+
+
+class CheckAnswer(BaseModel):
+    """One health check. `since`: seconds since the epoch."""
+
+    status: Status
+    reason: str
+    since: float
+
+
+class HealthAnswer(BaseModel):
+    """All health checks and the worst of them."""
+
+    status: Status
+    checks: dict[str, CheckAnswer]
+
+
+class ProbeAnswer(BaseModel):
+    """Answer of a probe; `reason` where it fails."""
+
+    status: str
+    reason: str | None = None
+
+
+def make_api(views: Views) -> FastAPI:
+    """Build the application."""
+    api = FastAPI(
+        title="modelsync",
+        version=__version__,
+        description="Keeps AI models on a shared volume in step with S3.",
+        redoc_url=None,
+    )
+
+    # `def` endpoints would cost a thread pool and a hop; none of these blocks.
+    @api.get("/health", response_model=HealthAnswer, responses={503: {"model": HealthAnswer}}, tags=["probes"])
+    async def health() -> Any:
+        """Tell what works and what does not; 503 only if models cannot be served."""
+        checks = views.checks()
+        worst = verdict(checks.values())
+        body = {
+            "status": worst.value,
+            "checks": {
+                name: {"status": check.status.value, "reason": check.reason, "since": check.since}
+                for name, check in sorted(checks.items())
+            },
+        }
+        return JSONResponse(body, 503 if worst is Status.UNHEALTHY else 200)
+
+    @api.get("/ready", response_model=ProbeAnswer, responses={503: {"model": ProbeAnswer}}, tags=["probes"])
+    async def ready() -> Any:
+        """Tell whether models can be read: with or without AWS, once a first reconcile has ever finished."""
+        return _probe("ready", views.not_ready())
+
+    @api.get("/live", response_model=ProbeAnswer, responses={503: {"model": ProbeAnswer}}, tags=["probes"])
+    async def live() -> Any:
+        """Tell whether every loop beats."""
+        silent = views.silent()
+        told = ", ".join(f"{name} has not beaten for {seconds:.0f} s" for name, seconds in sorted(silent.items()))
+        return _probe("live", told or None)
+
+    @api.get("/metrics", response_class=Response, tags=["metrics"])
+    async def metrics() -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(views.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return api
+
+
+def _probe(good: str, problem: str | None) -> JSONResponse:
+    if problem is None:
+        return JSONResponse({"status": good})
+    return JSONResponse({"status": f"not {good}", "reason": problem}, 503)

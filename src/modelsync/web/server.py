@@ -1,0 +1,68 @@
+"""The HTTP server's thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from modelsync.errors import ConfigurationError
+
+_BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
+    port: int = 8080
+
+
+class HttpServer:
+    """Serves an application from a thread of its own, so that probes answer whatever the workers do."""
+
+    def __init__(self, options: HttpOptions, api: FastAPI) -> None:
+        """Bind the address.
+
+        Raises:
+            ConfigurationError: it cannot be had.
+        """
+        try:
+            family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+            self._socket = socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
+        except (OSError, OverflowError) as error:
+            message = f"HTTP_HOST={options.host}, HTTP_PORT={options.port} cannot be listened on: {error}"
+            raise ConfigurationError(message) from error
+        self.port: int = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                api,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=2,
+                limit_concurrency=200,
+                h11_max_incomplete_event_size=16 << 10,
+                server_header=False,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for the thread."""
+        self._server.should_exit = True
+        self._thread.join(5)
+        self._socket.close()
