@@ -50,8 +50,7 @@ class AwsSession:
             return str(region)
         if self.options.s3_endpoint_url:
             return "us-east-1"  # S3-compatible stores sign with it unless they are told otherwise
-        message = "AWS_REGION is not set: set it to the bucket's region, for example eu-central-1"
-        raise ConfigurationError(message)
+        raise ConfigurationError("AWS_REGION is not set: set it to the bucket's region, for example eu-central-1")
 
     def credentials(self) -> ReadOnlyCredentials:
         """The credentials that are valid now, refreshed when they are about to end.
@@ -66,10 +65,8 @@ class AwsSession:
             if self._credentials is not None:
                 return self._credentials.get_frozen_credentials()  # type: ignore[no-any-return]
         except BotoCoreError as error:
-            message = f"AWS credentials cannot be had: {error}"
-            raise StoreDenied(message) from error
-        message = (
+            raise StoreDenied(f"AWS credentials cannot be had: {error}") from error
+        raise StoreDenied(
             "no AWS credentials found: give the pod a role (IRSA or EKS Pod Identity), or set AWS_ACCESS_KEY_ID and"
             " AWS_SECRET_ACCESS_KEY"
         )
-        raise StoreDenied(message)

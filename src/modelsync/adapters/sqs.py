@@ -122,8 +122,7 @@ class SqsQueue:
         failed = answer.get("Failed", [])
         for entry in failed:
             if not entry.get("SenderFault", True):
-                message = f"queue {self.name} failed: {entry.get('Code')}"
-                raise QueueUnavailable(message)
+                raise QueueUnavailable(f"queue {self.name} failed: {entry.get('Code')}")
         return [batch[int(entry["Id"])] for entry in failed]
 
     def close(self) -> None:
@@ -137,14 +136,15 @@ class SqsQueue:
             code = _code(error)
             if code in _MISSING:
                 variable = f"SQS_{self.name.upper()}_QUEUE_URL"
-                message = f"queue {self._options.url} does not exist: check {variable} and AWS_REGION"
-                raise QueueMissing(message) from error
+                raise QueueMissing(
+                    f"queue {self._options.url} does not exist: check {variable} and AWS_REGION"
+                ) from error
             advice = ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"
-            message = f"cannot {what} queue {self.name}: SQS answered {code}{advice if code in _DENIED else ''}"
-            raise QueueUnavailable(message) from error
+            raise QueueUnavailable(
+                f"cannot {what} queue {self.name}: SQS answered {code}{advice if code in _DENIED else ''}"
+            ) from error
         except BotoCoreError as error:
-            message = f"cannot {what} queue {self.name}: {error}"
-            raise QueueUnavailable(message) from error
+            raise QueueUnavailable(f"cannot {what} queue {self.name}: {error}") from error
 
 
 def _code(error: ClientError) -> str:

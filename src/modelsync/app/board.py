@@ -69,7 +69,9 @@ class Board:
             before = self._models.get(model)
             if before is None or before.revision != revision:
                 state = before.state if before else "current"
-                self._models[model] = ModelStatus(model, state, revision, published_at, before and before.reason)
+                self._models[model] = ModelStatus(
+                    model, state, revision, published_at, before.reason if before else None
+                )
 
     def _change(self, model: ModelId, **changes: object) -> None:
         with self._lock:

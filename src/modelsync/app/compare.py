@@ -54,8 +54,7 @@ class Comparison:
         for item in gather_all(self._store.scan(self._naming.prefix), self._naming):
             beat()
             if stop.is_set():
-                message = "shutting down"
-                raise Stopped(message)
+                raise Stopped("shutting down")
             if isinstance(item, Refused):
                 refused += 1
                 self._observe(KeyRefused(item.reason))

@@ -13,8 +13,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from modelsync.core.facts import Outcome
 from modelsync.app.progress import Beat
+from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.ports import Clock
 

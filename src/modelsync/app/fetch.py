@@ -54,7 +54,7 @@ class Fetcher:
                     build.size_bytes,
                     sum(file.resumed_bytes for file in files),
                     build.reason,
-                )  # fmt: skip
+                )
             )
             self._run([task for file in files for task in file.submit(self._threads)], context, cancel)
             return tuple(file.result() for file in files)

@@ -79,8 +79,7 @@ class FileFetch:
     def _complete(self) -> None:
         details = self._details
         if details is None:
-            message = f"{self._planned.path}: S3 gave no answer to hold the bytes against"
-            raise ObjectChanged(message)
+            raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
         demands = demands_on(details, self._planned)
         crc = self._combined_crc()
         for demand in demands:
@@ -132,8 +131,7 @@ class FileFetch:
     def result(self) -> FileRecord:
         """The file's record, once all its tasks have ended without an error."""
         if self._record is None:
-            message = f"{self._planned.path} was not completed"
-            raise Stopped(message)
+            raise Stopped(f"{self._planned.path} was not completed")
         return self._record
 
     def close(self) -> None:

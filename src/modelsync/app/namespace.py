@@ -53,4 +53,4 @@ class Namespace:
     def renew(self, other: Namespace) -> None:
         """Take over the names of a complete look at the bucket: those of vanished models become free."""
         with self._lock:
-            self._names = other._names  # noqa: SLF001 - the same class
+            self._names = other._names

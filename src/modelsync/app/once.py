@@ -84,8 +84,7 @@ class OneShot:
     def _work(self, stop: threading.Event, marked: set[ModelId]) -> None:
         def beat() -> None:
             if stop.is_set():
-                message = "interrupted"
-                raise Stopped(message)
+                raise Stopped("interrupted")
 
         try:
             while not self._complete(marked) and (work := self._dirty.take(beat)) is not None:

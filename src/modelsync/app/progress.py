@@ -39,8 +39,7 @@ class SyncContext:
             Stopped: it must.
         """
         if self.stop.is_set():
-            message = "shutting down: the download is parked"
-            raise Stopped(message)
+            raise Stopped("shutting down: the download is parked")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

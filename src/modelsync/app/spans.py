@@ -83,8 +83,7 @@ class Source:
     def check(self) -> None:
         """Raise if another part failed or the service stops."""
         if self.cancel.is_set():
-            message = "another part of the download failed"
-            raise Stopped(message)
+            raise Stopped("another part of the download failed")
         self.context.check()
 
     def _buffer(self) -> memoryview:

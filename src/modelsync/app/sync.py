@@ -147,8 +147,7 @@ class ModelSync:
                 except ObjectChanged:
                     if not remaining:
                         raise
-        message = "unreachable: the last attempt returns or raises"
-        raise AssertionError(message)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _attempt(self, work: Work, writer: Writer, context: SyncContext) -> SyncResult:
         on_volume = self._volume.published(work.model)
@@ -193,8 +192,7 @@ class ModelSync:
 
     def _commit(self, remote: RemoteObject, context: SyncContext) -> tuple[CommittedFile, ...]:
         if remote.size_bytes > MAX_BYTES:
-            message = f"the commit file is larger than {MAX_BYTES} bytes"
-            raise Rejected("commit-file", message)
+            raise Rejected("commit-file", f"the commit file is larger than {MAX_BYTES} bytes")
         data = bytearray(remote.size_bytes)
         with self._store.open(remote, Span(0, remote.size_bytes)) as body:
             offset = 0
@@ -203,7 +201,7 @@ class ModelSync:
                 context.check()
         return parse_commit(bytes(data))
 
-    def _build(  # noqa: PLR0913 - one step of the pipeline, with all that came before
+    def _build(
         self,
         work: Work,
         build: Build,
@@ -229,8 +227,7 @@ class ModelSync:
             with context.stage("list again"):
                 again, _ = self._snapshot(work.model, on_volume)
                 if again is None or again.digest != snapshot.digest:
-                    message = "the bucket changed during the download"
-                    raise ObjectChanged(message)
+                    raise ObjectChanged("the bucket changed during the download")
         with context.stage("seal"):
             staging.seal(self._manifest(work, build.revision, snapshot, records))
         return self._switch(work, build.revision, build.reason, snapshot, on_volume, writer, context)
@@ -242,8 +239,7 @@ class ModelSync:
             except VerificationFailed as error:
                 if not remaining or error.proof == Proof.COMMIT:
                     raise
-        message = "unreachable: the last attempt returns or raises"
-        raise AssertionError(message)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _manifest(
         self, work: Work, revision: Revision, snapshot: Snapshot, records: tuple[FileRecord, ...]
@@ -273,8 +269,7 @@ class ModelSync:
     ) -> SyncResult:
         manifest = self._volume.manifest(work.model, revision)
         if manifest is None:
-            message = f"revision {revision} vanished from the volume"
-            raise ObjectChanged(message)
+            raise ObjectChanged(f"revision {revision} vanished from the volume")
         before = on_volume.current
         now = self._clock.now()
         superseded = (Superseded(before.revision, now),) if before and before.revision != revision else ()

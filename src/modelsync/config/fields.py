@@ -33,23 +33,20 @@ def _split(value: Any) -> Any:
 def _extensions(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not re.fullmatch(r"\.[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            message = f"{value!r} is no file extension: write it with its dot, for example .onnx"
-            raise ValueError(message)
+            raise ValueError(f"{value!r} is no file extension: write it with its dot, for example .onnx")
     return tuple(value.lower() for value in values)
 
 
 def _prefix(value: str) -> str:
     if value.startswith("/"):
-        message = "a prefix starts without '/'"
-        raise ValueError(message)
+        raise ValueError("a prefix starts without '/'")
     return value if not value or value.endswith("/") else f"{value}/"
 
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = "must be an http(s) address"
-        raise ValueError(message)
+        raise ValueError("must be an http(s) address")
     return value
 
 
@@ -59,8 +56,7 @@ def _http_urls(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _file_name(value: str) -> str:
     if "/" in value or value in {"", ".", ".."}:
-        message = "must be a plain file name"
-        raise ValueError(message)
+        raise ValueError("must be a plain file name")
     return value
 
 
@@ -69,8 +65,7 @@ def _one_of(*choices: str) -> Any:
         if isinstance(value, str):
             value = value.strip().lower()
         if value not in choices:
-            message = f"must be one of {', '.join(choices)}"
-            raise ValueError(message)
+            raise ValueError(f"must be one of {', '.join(choices)}")
         return value
 
     return BeforeValidator(check)

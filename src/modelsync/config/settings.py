@@ -127,6 +127,6 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error"], one_of("debug", "info", "warning", "error"), Note("Least level.")
     ] = "info"
     log_format: Annotated[
-        Literal["json", "console"] | None, Optional, one_of("json", "console", None),  # type: ignore[arg-type]
+        Literal["json", "console"] | None, Optional, one_of("json", "console", None),
         Note("`json` or `console`; not set: json in production."),
     ] = None  # fmt: skip

@@ -14,5 +14,5 @@ def backoff_seconds(attempt: int, *, base_seconds: float, cap_seconds: float, ji
         cap_seconds: the longest step.
         jitter: a random number from 0 to 1.
     """
-    step = min(cap_seconds, base_seconds * 2 ** min(attempt - 1, 32))
+    step = min(cap_seconds, base_seconds * 2.0 ** min(attempt - 1, 32))
     return step * (0.25 + 0.75 * jitter)

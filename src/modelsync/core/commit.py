@@ -39,8 +39,7 @@ def parse_commit(data: bytes) -> tuple[CommittedFile, ...]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        message = f"the commit file is no JSON: {error}"
-        raise Rejected("commit-file", message) from error
+        raise _bad(f"it is no JSON: {error}") from error
     if not isinstance(document, dict) or document.get("version") != 1:
         raise _bad("its version is not 1")
     entries = document.get("files")

@@ -59,14 +59,12 @@ def parse_events(body: str) -> tuple[ObjectEvent, ...] | Unparsable:
 
 def _events(body: str, depth: int) -> Iterator[ObjectEvent]:
     if depth == 0:
-        message = f"it has more than {MAX_DEPTH} envelopes"
-        raise _Bad(message)
+        raise _Bad(f"it has more than {MAX_DEPTH} envelopes")
     document = json.loads(body)
     match document:
         case {"Records": list(records)}:
             if len(records) > MAX_RECORDS:
-                message = f"it has more than {MAX_RECORDS} records"
-                raise _Bad(message)
+                raise _Bad(f"it has more than {MAX_RECORDS} records")
             for record in records:
                 yield from _record(record, depth)
         case {"detail-type": str(), "detail": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}}:
@@ -76,8 +74,7 @@ def _events(body: str, depth: int) -> Iterator[ObjectEvent]:
         case {"Event": "s3:TestEvent"}:
             return
         case _:
-            message = "it is no S3 notification"
-            raise _Bad(message)
+            raise _Bad("it is no S3 notification")
 
 
 def _record(record: Any, depth: int) -> Iterator[ObjectEvent]:
@@ -87,8 +84,7 @@ def _record(record: Any, depth: int) -> Iterator[ObjectEvent]:
         case {"Sns": {"Message": str(inner)}} | {"body": str(inner)}:
             yield from _events(inner, depth - 1)
         case _:
-            message = "a record is no S3 notification"
-            raise _Bad(message)
+            raise _Bad("a record is no S3 notification")
 
 
 def _time(text: Any) -> float | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelsync.core.names import ModelId
+
 
 class Status(StrEnum):
     """From best to worst."""
@@ -37,7 +39,7 @@ def move(before: Check | None, status: Status, reason: str, now: float) -> Check
     return Check(status, reason, now)
 
 
-def sync_check(failing: Mapping[str, str]) -> tuple[Status, str]:
+def sync_check(failing: Mapping[ModelId, str]) -> tuple[Status, str]:
     """Judge the models that are not as the bucket has them.
 
     Args:

@@ -179,8 +179,7 @@ def _load(data: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise BadRecord(str(error)) from error
     if not isinstance(fields, dict) or fields.pop("version", None) != VERSION:
-        message = f"not a record of version {VERSION}"
-        raise BadRecord(message)
+        raise BadRecord(f"not a record of version {VERSION}")
     return fields
 
 

@@ -170,11 +170,11 @@ def parse_model(text: str, naming: Naming) -> ModelId:
     """
     reason = unsafe(text) or unsafe_model(text)
     if reason is not None:
-        message = f"{text!r} is no model's name: {reason}"
-        raise ValueError(message)
+        raise ValueError(f"{text!r} is no model's name: {reason}")
     if text.count("/") >= naming.depth:
-        message = f"{text!r} is no model's name: MODEL_DEPTH={naming.depth} allows at most {naming.depth} segment(s)"
-        raise ValueError(message)
+        raise ValueError(
+            f"{text!r} is no model's name: MODEL_DEPTH={naming.depth} allows at most {naming.depth} segment(s)"
+        )
     return ModelId(text)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
 from modelsync.core.manifest import Published
-from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 from modelsync.core.names import RelPath
+from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,8 @@ def in_step(listing: Digest, published: Published) -> bool:
     """Whether a listing with this name asks for no work: it is published or refused already."""
     if not published.consistent or published.leftover:
         return False
-    return (
-        published.current is not None
-        and published.current.listing == listing
-        or any(record.listing == listing for record in published.quarantined)
+    return (published.current is not None and published.current.listing == listing) or any(
+        record.listing == listing for record in published.quarantined
     )
 
 

@@ -58,8 +58,7 @@ class Emulator:
             timer.cancel()
         if not line.startswith("http://"):
             self.__exit__(None, None, None)
-            message = "the embedded S3 did not start: install modelsync with its `demo` extra"
-            raise ConfigurationError(message)
+            raise ConfigurationError("the embedded S3 did not start: install modelsync with its `demo` extra")
         self.url = line.strip()
         return self
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import Self
 
 import structlog
 
@@ -177,7 +178,7 @@ class _signals:  # noqa: N801 - used as a context manager
         self._caught = "asked to"
         self._before: dict[signal.Signals, object] = {}
 
-    def __enter__(self) -> _signals:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number, handler in (
                 (signal.SIGTERM, self._end),

@@ -35,8 +35,9 @@ class HttpServer:
             family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
             self._socket = socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
         except (OSError, OverflowError) as error:
-            message = f"HTTP_HOST={options.host}, HTTP_PORT={options.port} cannot be listened on: {error}"
-            raise ConfigurationError(message) from error
+            raise ConfigurationError(
+                f"HTTP_HOST={options.host}, HTTP_PORT={options.port} cannot be listened on: {error}"
+            ) from error
         self.port: int = self._socket.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Mapping
 
 from modelsync.adapters.s3.xml import parse_error
 from modelsync.core.parts import Span
@@ -57,8 +56,8 @@ def failure(response: http.client.HTTPResponse, *, what: str, bucket: str) -> Mo
     return StoreUnavailable(said)
 
 
-def object_details(headers: Mapping[str, str], *, size_bytes: int) -> ObjectDetails:
-    """Read the headers of a GET or HEAD answer. `headers` is case-insensitive."""
+def object_details(headers: http.client.HTTPMessage, *, size_bytes: int) -> ObjectDetails:
+    """Read the headers of a GET or HEAD answer."""
     checksums = {
         name.lower().removeprefix(_CHECKSUM): value
         for name, value in headers.items()
@@ -74,7 +73,7 @@ def object_details(headers: Mapping[str, str], *, size_bytes: int) -> ObjectDeta
     )
 
 
-def _encryption(headers: Mapping[str, str]) -> str | None:
+def _encryption(headers: http.client.HTTPMessage) -> str | None:
     customer = headers.get("x-amz-server-side-encryption-customer-algorithm")
     return f"customer {customer}" if customer else headers.get("x-amz-server-side-encryption")
 
@@ -93,8 +92,7 @@ def whole_size(response: http.client.HTTPResponse, span: Span, *, whole: bool) -
         start, last, size = (int(number) for number in found.groups())
         if (start, last + 1) == (span.start, span.end) and length == span.size_bytes:
             return size
-    message = (
+    raise StoreUnavailable(
         f"S3 answered {response.status} with {length} bytes and range {response.headers.get('Content-Range')!r} to a"
         f" request for bytes {span.start} to {span.end}"
     )
-    raise StoreUnavailable(message)

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 from modelsync.adapters.s3.endpoint import Endpoint
-from modelsync.errors import StoreUnavailable, Stopped
+from modelsync.errors import Stopped, StoreUnavailable
 
 _IDLE_SECONDS = 10.0  # S3 closes connections that idle somewhat longer
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.BadStatusLine)
@@ -88,8 +88,7 @@ class Connections:
     def _acquire(self) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:
             if self._closed:
-                message = "shutting down"
-                raise Stopped(message)
+                raise Stopped("shutting down")
             now = time.monotonic()
             while self._idle:
                 since, connection = self._idle.pop()
@@ -139,8 +138,7 @@ def _network_errors() -> Iterator[None]:
         yield
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
-        message = f"S3 cannot be reached or broke off: {reason}"
-        raise StoreUnavailable(message) from error
+        raise StoreUnavailable(f"S3 cannot be reached or broke off: {reason}") from error
 
 
 def _tls_context() -> ssl.SSLContext:
@@ -149,8 +147,8 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def _proxy_for(endpoint: Endpoint) -> tuple[str, int] | None:
-    proxy = getproxies_environment().get(endpoint.scheme)
-    if not proxy or proxy_bypass_environment(endpoint.netloc):
+    proxy = getproxies().get(endpoint.scheme)
+    if not proxy or proxy_bypass(endpoint.netloc):
         return None
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     return (parts.hostname, parts.port or 80) if parts.hostname else None

@@ -52,13 +52,11 @@ def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, resol
     if endpoint_url is not None:
         parts = urlsplit(endpoint_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            message = f"AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is no http(s) address: {endpoint_url!r}"
-            raise ConfigurationError(message)
+            raise ConfigurationError(f"AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is no http(s) address: {endpoint_url!r}")
         return Endpoint(parts.scheme, parts.hostname, parts.port, f"{parts.path.rstrip('/')}/{bucket}")
     known = resolver.construct_endpoint("s3", region)
     if not known:
-        message = f"AWS_REGION={region} is no region that S3 is known in"
-        raise ConfigurationError(message)
+        raise ConfigurationError(f"AWS_REGION={region} is no region that S3 is known in")
     host = str(known["hostname"])
     if "." in bucket:
         return Endpoint("https", host, None, f"/{bucket}")

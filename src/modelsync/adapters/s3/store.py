@@ -6,7 +6,7 @@ import http.client
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
@@ -41,7 +41,7 @@ class S3Options:
 
     bucket: str
     expected_owner: str | None = None
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
 
 class S3Body:
@@ -59,8 +59,7 @@ class S3Body:
             return 0
         count = self._response.readinto(buffer[: min(len(buffer), self._left)])
         if count == 0:
-            message = f"S3 broke off {self._left} bytes before the end"
-            raise StoreUnavailable(message)
+            raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end")
         self._left -= count
         return count
 
@@ -192,8 +191,7 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
         ObjectChanged: it is another object.
     """
     if details.etag != remote.etag or details.size_bytes != remote.size_bytes:
-        message = f"{remote.key!r} was replaced since it was listed"
-        raise ObjectChanged(message)
+        raise ObjectChanged(f"{remote.key!r} was replaced since it was listed")
     return details
 
 

@@ -41,8 +41,7 @@ def parse_list_page(data: bytes) -> ListPage:
 
     root = _parse(data, end)
     if root != "ListBucketResult":
-        message = f"S3 answered a listing with {root or 'nothing'}"
-        raise StoreUnavailable(message)
+        raise StoreUnavailable(f"S3 answered a listing with {root or 'nothing'}")
     return page
 
 
@@ -71,8 +70,7 @@ def _object(entry: dict[str, str]) -> RemoteObject:
             last_modified=datetime.fromisoformat(entry["LastModified"]).timestamp(),
         )
     except (KeyError, ValueError) as error:
-        message = f"S3's listing has an entry that cannot be read: {error}"
-        raise StoreUnavailable(message) from error
+        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {error}") from error
 
 
 def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:
@@ -98,8 +96,7 @@ def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | No
     parser.EndElementHandler = on_end
     parser.CharacterDataHandler = texts.append
     try:
-        parser.Parse(data, True)  # noqa: FBT003 - expat's own signature
+        parser.Parse(data, True)
     except expat.ExpatError as error:
-        message = f"S3's answer is no XML: {error}"
-        raise StoreUnavailable(message) from error
+        raise StoreUnavailable(f"S3's answer is no XML: {error}") from error
     return root[0] if root else None

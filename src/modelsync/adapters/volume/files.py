@@ -39,8 +39,7 @@ def volume_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"cannot {what}: {advice(error)}"
-        raise VolumeFailed(message) from error
+        raise VolumeFailed(f"cannot {what}: {advice(error)}") from error
 
 
 def temporary_name() -> str:
@@ -60,7 +59,7 @@ def sync_directory(path: Path) -> None:
 def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file that must not exist, durably but for its name."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fchmod(file.fileno(), mode)

@@ -50,8 +50,9 @@ class LocalVolume:
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
         if not self._base.is_dir():
-            message = f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
-            raise VolumeUnusable(message)
+            raise VolumeUnusable(
+                f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
+            )
         trial = self._own / temporary_name()
         try:
             make_directories(self._models, below=self._base)
@@ -61,8 +62,7 @@ class LocalVolume:
             finally:
                 remove_tree(trial)
         except OSError as error:
-            message = f"MODELS_BASE_PATH={self._base} cannot be used: {advice(error)}"
-            raise VolumeUnusable(message) from error
+            raise VolumeUnusable(f"MODELS_BASE_PATH={self._base} cannot be used: {advice(error)}") from error
 
     @staticmethod
     def _try_all(trial: Path) -> None:
@@ -71,11 +71,10 @@ class LocalVolume:
             for target in ("file", "."):
                 replace_link(trial / "link", target, trial)
         except OSError as error:
-            message = (
+            raise VolumeUnusable(
                 f"{trial.parent.parent} cannot switch a symlink atomically ({error.strerror}): use a file system with"
                 " symlinks and rename; an object store mounted as one (Mountpoint for S3) is not enough"
-            )
-            raise VolumeUnusable(message) from error
+            ) from error
         with (trial / "file").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
@@ -148,8 +147,7 @@ class LocalVolume:
                 except OSError as error:
                     os.close(descriptor)
                     if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-                        message = f"{paths.model} is being synced by another worker"
-                        raise ModelBusy(message) from error
+                        raise ModelBusy(f"{paths.model} is being synced by another worker") from error
                     raise
                 os.close(descriptor)  # the file was removed meanwhile: its lock protects nothing
 

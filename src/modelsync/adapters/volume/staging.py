@@ -90,7 +90,7 @@ class LocalStagedFile:
     def _crc(self, span: Span) -> int:
         crc = 0
         for chunk in self._chunks(span):
-            crc = crc64nvme(chunk, crc)  # type: ignore[arg-type]  # takes any buffer
+            crc = crc64nvme(chunk, crc)
         return crc
 
     def _chunks(self, span: Span) -> Iterator[memoryview]:
@@ -99,8 +99,7 @@ class LocalStagedFile:
         while offset < span.end:
             count = os.preadv(self._descriptor, [buffer[: min(len(buffer), span.end - offset)]], offset)
             if count == 0:
-                message = f"{self._name} in staging became shorter while it was read"
-                raise VolumeFailed(message)
+                raise VolumeFailed(f"{self._name} in staging became shorter while it was read")
             yield buffer[:count]
             offset += count
 
