@@ -1,0 +1,118 @@
+"""The small rules: proofs, parts, backoff, health, records."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelsync.core.backoff import backoff_seconds
+from modelsync.core.health import Check, Status, move, silent, sync_check, verdict
+from modelsync.core.manifest import (
+    BadRecord,
+    Current,
+    FileRecord,
+    Manifest,
+    Published,
+    Quarantine,
+    Reconciled,
+    Superseded,
+)
+from modelsync.core.names import ModelId, RelPath
+from modelsync.core.objects import Digest, Revision
+from modelsync.core.parts import MIB, Span, part_size_bytes, split
+from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
+
+MD5 = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("details", "wanted"),
+    [
+        (ObjectDetails(5, MD5, {"crc32": "a=", "crc64nvme": "b="}), Expected(Proof.CRC64NVME, "b=")),
+        (ObjectDetails(5, MD5, {"crc64nvme": "b=", "sha256": "c="}), Expected(Proof.SHA256, "c=")),
+        (ObjectDetails(5, MD5, {"crc32c": "a=", "crc32": "b="}), Expected(Proof.CRC32C, "a=")),
+        (ObjectDetails(5, MD5), Expected(Proof.MD5, MD5)),
+        (ObjectDetails(5, MD5, encryption="AES256"), Expected(Proof.MD5, MD5)),
+        (ObjectDetails(5, MD5, encryption="aws:kms"), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, MD5, encryption="customer AES256"), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, f"{MD5}-3"), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, "6b046eab-80000000"), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, f"{MD5}-3", {"sha256": "c="}, composite=True), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, f"{MD5}-3", {"sha256": "c=-3"}), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, MD5, {"xxhash": "c="}), Expected(Proof.MD5, MD5)),
+    ],
+)
+def test_the_strongest_proof_that_s3_offers_is_chosen(details: ObjectDetails, wanted: Expected) -> None:
+    assert expected(details) == wanted
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 16 * MIB])
+def test_a_small_object_is_one_span(size_bytes: int) -> None:
+    assert split(size_bytes) == (Span(0, size_bytes),)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "part"), [(17 * MIB, 16 * MIB), (2048 * MIB, 32 * MIB), (1 << 40, 64 * MIB), (2049 * MIB, 33 * MIB)]
+)
+def test_part_sizes_grow_with_the_object(size_bytes: int, part: int) -> None:
+    assert part_size_bytes(size_bytes) == part
+
+
+def test_backoff_grows_to_its_cap_and_jitters_down_to_a_quarter() -> None:
+    def steps(jitter: float) -> list[float]:
+        return [backoff_seconds(n, base_seconds=1, cap_seconds=8, jitter=jitter) for n in (1, 2, 3, 4, 5, 1000)]
+
+    assert steps(1.0) == [1, 2, 4, 8, 8, 8]
+    assert steps(0.0) == [0.25, 0.5, 1, 2, 2, 2]
+
+
+def test_the_worst_check_is_the_verdict() -> None:
+    healthy, degraded = Check(Status.HEALTHY, "", 0), Check(Status.DEGRADED, "", 0)
+    assert verdict([]) is Status.HEALTHY
+    assert verdict([healthy, degraded]) is Status.DEGRADED
+    assert verdict([Check(Status.UNHEALTHY, "", 0), degraded]) is Status.UNHEALTHY
+
+
+def test_a_checks_clock_goes_on_while_its_status_stays() -> None:
+    first = move(None, Status.DEGRADED, "a", 1.0)
+    assert move(first, Status.DEGRADED, "b", 2.0) == Check(Status.DEGRADED, "b", 1.0)
+    assert move(first, Status.HEALTHY, "c", 3.0) == Check(Status.HEALTHY, "c", 3.0)
+
+
+def test_failing_models_are_named() -> None:
+    assert sync_check({})[0] is Status.HEALTHY
+    status, reason = sync_check({ModelId("b"): "x", ModelId("a"): "y"})
+    assert (status, reason) == (Status.DEGRADED, "a: y (and 1 more)")
+
+
+def test_loops_that_do_not_beat_are_told() -> None:
+    assert silent({"a": (10.0, 5.0), "b": (10.0, 50.0)}, 20.0) == {"a": 10.0}
+
+
+REVISION, LISTING, ALICE = Revision("r"), Digest("d"), ModelId("alice")
+RECORDS = [
+    Manifest(ALICE, REVISION, LISTING, (FileRecord(RelPath("a/ä.onnx"), 1, "e", None, "0" * 16, "crc64nvme"),),
+             single=False, source="s3://b/", created_at=1.5, sync_id="s"),
+    Current(ALICE, REVISION, LISTING, 1.5, (Superseded(Revision("q"), 1.0),), pin=None),
+    Quarantine(ALICE, REVISION, LISTING, "key", "why", 1.5),
+    Reconciled(1.5, 1, 2, 3, 4, 5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_is_read_as_it_was_written(record: Manifest) -> None:
+    assert type(record).from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"version": 2}', b'{"version": 1, "x": 1}', b"\xff"])
+def test_what_is_no_record_is_refused(record: Manifest, data: bytes) -> None:
+    with pytest.raises(BadRecord):
+        type(record).from_json(data)
+
+
+def test_record_and_link_must_agree() -> None:
+    current = Current(ALICE, REVISION, LISTING, 0.0)
+    assert Published().consistent
+    assert Published(current, linked=REVISION).consistent
+    assert not Published(current).consistent
+    assert not Published(linked=REVISION).consistent

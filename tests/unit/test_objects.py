@@ -1,0 +1,90 @@
+"""Snapshots, revisions and digests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelsync.core.names import ModelId, Naming, Refused
+from modelsync.core.objects import RemoteObject, gather, gather_all, revision_of
+
+NAMING = Naming()
+ALICE = ModelId("alice")
+
+
+def remote(key: str, content: str = "x", size_bytes: int = 1) -> RemoteObject:
+    return RemoteObject(key, size_bytes, content, 0.0)
+
+
+def test_a_model_is_its_weights_companions_and_commit_file() -> None:
+    keys = ["alice/b.onnx", "alice/a.json", "alice/modelsync.json", "alice/x.pdf", "bob/m.onnx"]
+    snapshot = gather(ALICE, map(remote, keys), NAMING)
+    assert snapshot is not None
+    assert [file.path for file in snapshot.files] == ["a.json", "b.onnx"]
+    assert snapshot.commit == remote("alice/modelsync.json")
+    assert snapshot.refused is None
+
+
+def test_a_prefix_without_weights_is_no_model() -> None:
+    assert gather(ALICE, [remote("alice/a.json")], NAMING) is None
+
+
+def test_one_bad_key_holds_the_whole_model_back() -> None:
+    snapshot = gather(ALICE, [remote("alice/m.onnx"), remote("alice/../x.onnx")], NAMING)
+    assert snapshot is not None
+    assert "'..'" in (snapshot.refused or "")
+
+
+def test_a_model_of_bad_keys_alone_is_still_on_record() -> None:
+    snapshot = gather(ALICE, [remote("alice//x.onnx")], NAMING)
+    assert snapshot is not None
+    assert snapshot.refused
+
+
+def test_an_object_and_a_prefix_of_one_name_are_refused() -> None:
+    model = ModelId("a.onnx")
+    snapshot = gather(model, [remote("a.onnx"), remote("a.onnx/m.onnx")], NAMING)
+    assert snapshot is not None
+    assert "object and a prefix" in (snapshot.refused or "")
+
+
+def test_a_lone_object_is_a_model_of_one_file() -> None:
+    snapshot = gather(ModelId("a.onnx"), [remote("a.onnx"), remote("a.onnx2/m.onnx")], NAMING)
+    assert snapshot is not None
+    assert snapshot.single
+    assert [file.path for file in snapshot.files] == ["a.onnx"]
+
+
+def test_the_same_content_has_the_same_name_in_any_order() -> None:
+    objects = [remote("alice/a.onnx"), remote("alice/b.onnx", "y")]
+    one, other = gather(ALICE, objects, NAMING), gather(ALICE, objects[::-1], NAMING)
+    assert one is not None
+    assert other is not None
+    assert revision_of(one.files) == revision_of(other.files)
+    assert one.digest == other.digest
+
+
+def test_any_change_of_path_size_or_etag_is_another_revision() -> None:
+    base = remote("alice/a.onnx")
+    names = {
+        revision_of(found.files)
+        for changed in (base, remote("alice/b.onnx"), replace(base, size_bytes=2), replace(base, etag="z"))
+        if (found := gather(ALICE, [changed], NAMING))
+    }
+    assert len(names) == 4
+
+
+def test_the_commit_file_changes_the_listing_but_not_the_revision() -> None:
+    weights = remote("alice/a.onnx")
+    without = gather(ALICE, [weights], NAMING)
+    with_commit = gather(ALICE, [weights, remote("alice/modelsync.json")], NAMING)
+    assert without is not None
+    assert with_commit is not None
+    assert without.digest != with_commit.digest
+    assert revision_of(without.files) == revision_of(with_commit.files)
+
+
+def test_a_listing_is_split_into_models_and_refusals() -> None:
+    keys = ["../x.onnx", "a/1.onnx", "a/2.json", "b/x.pdf", "c/../1.onnx", "c/2.onnx"]
+    found = list(gather_all(map(remote, keys), NAMING))
+    assert isinstance(found[0], Refused)
+    assert [(item[0], len(item[1])) for item in found[1:] if not isinstance(item, Refused)] == [("a", 2), ("c", 2)]

@@ -1,0 +1,166 @@
+"""Every decision, with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelsync.core.commit import CommittedFile
+from modelsync.core.manifest import Current, Published, Quarantine
+from modelsync.core.names import ModelId, RelPath
+from modelsync.core.objects import ModelFile, RemoteObject, Revision, Snapshot, revision_of
+from modelsync.core.plan import (
+    Build,
+    Gone,
+    Noop,
+    PlannedFile,
+    Refuse,
+    Switch,
+    Wait,
+    in_step,
+    plan,
+    triage,
+    upload_in_progress,
+)
+
+NOW = 1_000_000.0
+ALICE = ModelId("alice")
+OLD = Revision("0" * 32)
+
+
+def file(path: str, etag: str = "e", size_bytes: int = 10, age: float = 100.0) -> ModelFile:
+    return ModelFile(RelPath(path), RemoteObject(f"alice/{path}", size_bytes, etag, NOW - age))
+
+
+SNAPSHOT = Snapshot(ALICE, (file("c.json"), file("m.onnx")))
+REVISION = revision_of(SNAPSHOT.files)
+
+
+def published(revision: Revision = OLD, listing: str = "other") -> Published:
+    current = Current(ALICE, revision, listing, 0.0)  # type: ignore[arg-type]
+    return Published(current, linked=revision, kept=frozenset({revision}))
+
+
+def decide(snapshot: Snapshot | None, on_volume: Published, settle_seconds: float = 2.0) -> object:
+    return triage(snapshot, on_volume, s3_now=NOW, settle_seconds=settle_seconds)
+
+
+def test_a_model_that_left_the_bucket_stays_published() -> None:
+    found = decide(None, published())
+    assert isinstance(found, Gone)
+    assert "what is published stays" in found.reason
+
+
+def test_an_unchanged_listing_needs_nothing() -> None:
+    assert isinstance(decide(SNAPSHOT, published(REVISION, SNAPSHOT.digest)), Noop)
+    assert in_step(SNAPSHOT.digest, published(REVISION, SNAPSHOT.digest))
+
+
+def test_a_pinned_model_is_left_alone() -> None:
+    on_volume = published()
+    assert on_volume.current is not None
+    pinned = replace(on_volume, current=replace(on_volume.current, pin="rollback"))
+    found = decide(SNAPSHOT, pinned)
+    assert isinstance(found, Noop)
+    assert "rollback" in found.reason
+
+
+@pytest.mark.parametrize(
+    "on_volume",
+    [
+        replace(published(REVISION, SNAPSHOT.digest), linked=OLD),
+        replace(published(REVISION, SNAPSHOT.digest), linked=None),
+        replace(published(REVISION, SNAPSHOT.digest), leftover=True),
+    ],
+    ids=["link elsewhere", "no link", "leftover"],
+)
+def test_a_volume_that_a_crash_left_odd_is_not_in_step(on_volume: Published) -> None:
+    assert not in_step(SNAPSHOT.digest, on_volume)
+
+
+def test_what_was_refused_once_is_not_fetched_again() -> None:
+    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "checksum", "broken", 0.0)
+    on_volume = replace(published(), quarantined=(record,))
+    assert decide(SNAPSHOT, on_volume) == Refuse(REVISION, "checksum", "broken", known=True)
+    assert in_step(SNAPSHOT.digest, on_volume)
+
+
+def test_a_refused_key_refuses_the_model() -> None:
+    found = decide(replace(SNAPSHOT, refused="bad key"), Published())
+    assert isinstance(found, Refuse)
+    assert (found.rule, found.reason, found.known) == ("key", "bad key", False)
+
+
+@pytest.mark.parametrize(("age", "waits"), [(0.0, True), (1.9, True), (2.0, False), (-5.0, True)])
+def test_a_young_object_settles_first(age: float, waits: bool) -> None:  # noqa: FBT001
+    snapshot = Snapshot(ALICE, (file("m.onnx", age=age), file("c.json", age=50)))
+    found = decide(snapshot, Published())
+    assert isinstance(found, Wait) == waits
+    if isinstance(found, Wait):
+        assert found.seconds == pytest.approx(2.0 - age)
+
+
+def test_a_commit_file_makes_settling_needless() -> None:
+    young = Snapshot(ALICE, (file("m.onnx", age=0),), commit=file("modelsync.json", age=0).object)
+    assert decide(young, Published()) is None
+
+
+def test_a_new_model_is_built() -> None:
+    found = plan(SNAPSHOT, None, Published())
+    assert isinstance(found, Build)
+    assert found.revision == REVISION
+    assert [planned.path for planned in found.files] == ["c.json", "m.onnx"]
+    assert found.reason == "not published yet"
+
+
+def test_a_changed_model_is_built_and_says_against_what() -> None:
+    found = plan(SNAPSHOT, None, published())
+    assert isinstance(found, Build)
+    assert OLD in found.reason
+
+
+def test_a_revision_on_the_volume_is_switched_to_without_a_download() -> None:
+    on_volume = replace(published(), kept=frozenset({OLD, REVISION}))
+    assert plan(SNAPSHOT, None, on_volume) == Switch(REVISION, "the revision is on the volume already")
+
+
+def test_a_lost_link_is_made_again_from_the_volume() -> None:
+    on_volume = replace(published(REVISION, SNAPSHOT.digest), linked=None)
+    assert isinstance(plan(SNAPSHOT, None, on_volume), Switch)
+
+
+COMMIT = (CommittedFile(RelPath("m.onnx"), 10, "ab"), CommittedFile(RelPath("c.json"), 10, "cd"))
+
+
+def test_a_commit_chooses_the_files_and_their_digests() -> None:
+    snapshot = replace(SNAPSHOT, files=(*SNAPSHOT.files, file("unlisted.json")))
+    found = plan(snapshot, COMMIT, Published())
+    assert isinstance(found, Build)
+    assert [(planned.path, planned.sha256) for planned in found.files] == [("c.json", "cd"), ("m.onnx", "ab")]
+    assert found.revision == REVISION, "an unlisted object does not change the revision"
+
+
+def test_an_unlisted_change_is_no_new_revision_but_a_new_listing() -> None:
+    found = plan(SNAPSHOT, COMMIT, published(REVISION))
+    assert found == Noop("the files have not changed since they were published", relist=True)
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ((file("m.onnx"),), "1 of 2 files are there: c.json is not there"),
+        ((file("c.json"), file("m.onnx", size_bytes=4)), "1 of 2 files are there: m.onnx has 4 bytes, not the 10"),
+    ],
+)
+def test_an_incomplete_commit_waits_and_says_for_what(files: tuple[ModelFile, ...], told: str) -> None:
+    found = plan(replace(SNAPSHOT, files=files), COMMIT, Published())
+    assert isinstance(found, Wait)
+    assert told in found.reason
+
+
+def test_a_file_newer_than_its_commit_means_an_upload_in_progress() -> None:
+    snapshot = replace(SNAPSHOT, commit=file("modelsync.json", age=50).object)
+    newer, older = file("m.onnx", age=10), file("m.onnx", age=90)
+    assert upload_in_progress(PlannedFile(newer.path, newer.object), snapshot)
+    assert not upload_in_progress(PlannedFile(older.path, older.object), snapshot)
