@@ -1,0 +1,129 @@
+"""The environment, read and checked, with everything that is wrong told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelsync.config import Settings, load
+from modelsync.config.load import effective
+from modelsync.config.options import logs, naming
+from modelsync.errors import ConfigurationError
+
+BASE = {"S3_BUCKET_NAME": "models"}
+
+
+def test_the_bucket_alone_is_enough() -> None:
+    configuration = load(BASE)
+    assert configuration.settings.models_base_path == Path("/models")
+    assert configuration.settings.settle_seconds == 2
+    assert configuration.queues == {}
+
+
+def test_everything_wrong_is_told_at_once_and_in_order() -> None:
+    environment = {
+        "MODELSYNC_SYNC_WORKER": "3",
+        "SQS_X_QUEUE_URL": "queue",
+        "SYNC_WORKERS": "0",
+        "HTTP_PORT": "http",
+        "GATE_PICKLE": "maybe",
+        "GATE_SIGNATURE": "require",
+        "S3_PREFIX": "/voices",
+        "MODEL_FILE_EXTENSIONS": "onnx",
+        "MODEL_COMMIT_FILE": "a/b",
+        "AWS_ENDPOINT_URL": "localhost:4566",
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        load(environment)
+    problems = "\n".join(caught.value.problems)
+    for told in (
+        "S3_BUCKET_NAME is not set",
+        "MODELSYNC_SYNC_WORKER is no variable of modelsync: did you mean SYNC_WORKERS?",
+        "SQS_X_QUEUE_URL: must be a queue's http(s) address",
+        "SYNC_WORKERS: Input should be greater",
+        "HTTP_PORT: Input should be a valid integer",
+        "GATE_PICKLE: must be one of allow, scan, refuse",
+        "S3_PREFIX: a prefix starts without '/'",
+        "MODEL_FILE_EXTENSIONS: 'onnx' is no file extension",
+        "MODEL_COMMIT_FILE: must be a plain file name",
+        "AWS_ENDPOINT_URL: must be an http(s) address",
+    ):
+        assert told in problems
+
+
+def test_a_secret_is_never_told() -> None:
+    environment = BASE | {
+        "API_TOKEN": "s3cret-token",
+        "NOTIFY_WEBHOOK_SECRET": "s3cret-hmac",
+        "NOTIFY_WEBHOOK_URLS": "https://user:s3cret@hooks.example.com/services/s3cret?token=s3cret",
+        "AWS_ENDPOINT_URL": "http://user:s3cret@127.0.0.1:4566",
+        "SQS_A_QUEUE_URL": "https://user:s3cret@sqs.example.com/1/q",
+    }
+    configuration = load(environment)
+    told = repr(effective(configuration)) + repr(configuration.settings.api_token)
+    assert "s3cret" not in told
+    assert "https://hooks.example.com/…" in told
+    assert "http://127.0.0.1:4566" in told
+
+
+def test_a_secret_is_not_told_in_an_error_either() -> None:
+    environment = BASE | {"API_TOKEN": "s3cret", "NOTIFY_WEBHOOK_URLS": "ftp://s3cret", "AWS_ENDPOINT_URL": "s3cret"}
+    with pytest.raises(ConfigurationError) as caught:
+        load(environment)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["voices", "voices/"])
+def test_a_prefix_ends_in_a_slash(prefix: str) -> None:
+    assert load(BASE | {"S3_PREFIX": prefix}).settings.s3_prefix == "voices/"
+
+
+def test_lists_are_split_at_commas() -> None:
+    settings = load(BASE | {"MODEL_FILE_EXTENSIONS": " .ONNX, .pt ", "COMPANION_FILE_EXTENSIONS": ""}).settings
+    assert naming(settings).weight_extensions == (".onnx", ".pt")
+    assert naming(settings).companion_extensions == ()
+
+
+def test_an_extension_is_weight_or_companion_not_both() -> None:
+    with pytest.raises(ConfigurationError, match=r"share \.json"):
+        load(BASE | {"MODEL_FILE_EXTENSIONS": ".onnx,.json"})
+
+
+def test_a_signature_needs_a_key() -> None:
+    with pytest.raises(ConfigurationError, match="needs GATE_SIGNATURE_KEY"):
+        load(BASE | {"GATE_SIGNATURE": "require"})
+
+
+def test_any_number_of_queues() -> None:
+    url = "https://sqs.eu-west-1.amazonaws.com/1/q"
+    environment = BASE | {"SQS_MODEL_SYNC_QUEUE_URL": url, "SQS_B_QUEUE_URL": url, "SQS_C_QUEUE_URL": ""}
+    assert load(environment).queues == {"model_sync": url, "b": url}
+
+
+@pytest.mark.parametrize(
+    ("environment", "console"),
+    [
+        ({}, False),
+        ({"APP_ENV": "development"}, True),
+        ({"NODE_ENV": "development"}, True),
+        ({"NODE_ENV": "test"}, False),
+        ({"NODE_ENV": "development", "APP_ENV": "production"}, False),
+        ({"APP_ENV": "development", "LOG_FORMAT": "json"}, False),
+        ({"LOG_FORMAT": "console"}, True),
+    ],
+)
+def test_development_logs_for_people(environment: dict[str, str], console: bool) -> None:  # noqa: FBT001
+    assert logs(load(BASE | environment).settings).console is console
+
+
+def test_every_variable_has_a_meaning() -> None:
+    rows = effective(load(BASE))
+    assert [row.name for row in rows] == [name.upper() for name in Settings.model_fields]
+    assert all(row.meaning for row in rows)
+
+
+def test_what_is_not_in_effect_is_said_to_be_so() -> None:
+    waiting = {row.name for row in effective(load(BASE)) if not row.in_effect}
+    assert "KEEP_REVISIONS" in waiting
+    assert "SETTLE_SECONDS" not in waiting

@@ -1,0 +1,111 @@
+"""The queue of dirty models, in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.clock import VirtualClock
+
+from modelsync.app.dirty import DirtyModels, Work
+from modelsync.core.facts import Outcome
+from modelsync.core.names import ModelId
+
+A, B = ModelId("a"), ModelId("b")
+
+
+class Claim:
+    def __init__(self) -> None:
+        self.told: list[tuple[ModelId, Outcome, bool]] = []
+
+    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:
+        self.told.append((model, outcome, final))
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def dirty(clock: VirtualClock) -> DirtyModels:
+    return DirtyModels(clock)
+
+
+def take(dirty: DirtyModels) -> Work:
+    work = dirty.take(lambda: None)
+    assert work is not None
+    return work
+
+
+def test_marking_twice_is_marking_once(dirty: DirtyModels) -> None:
+    claims = [Claim(), Claim()]
+    for claim, event_at in zip(claims, (5.0, 3.0), strict=True):
+        dirty.mark(A, why="event", event_at=event_at, claim=claim)
+    dirty.mark(B, why="event")
+    work = take(dirty)
+    assert (work.model, work.event_at) == (A, 3.0), "the oldest event counts"
+    assert take(dirty).model == B
+    dirty.done(work, Outcome.SUCCESS)
+    assert [claim.told for claim in claims] == [[(A, Outcome.SUCCESS, True)]] * 2
+
+
+def test_a_delay_is_waited_for_and_the_last_mark_decides(dirty: DirtyModels, clock: VirtualClock) -> None:
+    start = clock.now()
+    dirty.mark(A, why="event", delay_seconds=2)
+    clock.advance(1)
+    dirty.mark(A, why="event", delay_seconds=2)
+    take(dirty)
+    assert clock.now() - start == pytest.approx(3)
+
+
+def test_a_commit_brings_a_settling_model_forward(dirty: DirtyModels, clock: VirtualClock) -> None:
+    start = clock.now()
+    dirty.mark(A, why="event", delay_seconds=60)
+    dirty.mark(A, why="commit")
+    take(dirty)
+    assert clock.now() == start
+
+
+def test_a_model_marked_while_it_is_synced_is_synced_again_but_not_at_once(dirty: DirtyModels) -> None:
+    late = Claim()
+    dirty.mark(A, why="event")
+    first = take(dirty)
+    dirty.mark(A, why="event", claim=late)
+    dirty.mark(B, why="event")
+    assert take(dirty).model == B, "one model is never taken twice"
+    dirty.done(first, Outcome.SUCCESS)
+    assert late.told == [], "the first sync may have listed before the late event"
+    second = take(dirty)
+    dirty.done(second, Outcome.NOOP)
+    assert late.told == [(A, Outcome.NOOP, True)]
+
+
+def test_a_failed_model_comes_again_with_its_claims(dirty: DirtyModels, clock: VirtualClock) -> None:
+    claim = Claim()
+    dirty.mark(A, why="event", event_at=7.0, claim=claim)
+    start = clock.now()
+    dirty.done(take(dirty), Outcome.ERROR, retry_seconds=10)
+    again = take(dirty)
+    assert clock.now() - start == pytest.approx(10)
+    assert (again.failures, again.event_at) == (1, 7.0)
+    dirty.done(again, Outcome.SUCCESS)
+    assert claim.told == [(A, Outcome.ERROR, False), (A, Outcome.SUCCESS, True)]
+
+
+def test_a_storm_on_a_failing_model_is_no_hot_loop(dirty: DirtyModels, clock: VirtualClock) -> None:
+    dirty.mark(A, why="event")
+    dirty.done(take(dirty), Outcome.ERROR, retry_seconds=30)
+    start = clock.now()
+    for _ in range(100):
+        dirty.mark(A, why="event")
+    take(dirty)
+    assert clock.now() - start == pytest.approx(1)
+
+
+def test_closing_lets_running_work_end_and_hands_out_no_more(dirty: DirtyModels, clock: VirtualClock) -> None:
+    dirty.mark(A, why="event")
+    dirty.mark(B, why="event")
+    work = take(dirty)
+    assert not dirty.drain(clock.monotonic() + 5), "a model is still running"
+    assert dirty.take(lambda: None) is None
+    dirty.park(work)
+    assert dirty.drain(clock.monotonic() + 5)
