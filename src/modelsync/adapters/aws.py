@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,17 @@ class AwsSession:
         if self.options.s3_endpoint_url:
             return "us-east-1"  # S3-compatible stores sign with it unless they are told otherwise
         raise ConfigurationError("AWS_REGION is not set: set it to the bucket's region, for example eu-central-1")
+
+    def dns_suffix(self) -> str:
+        """The domain of the region's partition: `amazonaws.com`, `amazonaws.com.cn` and so on.
+
+        Raises:
+            ConfigurationError: no partition has such a region.
+        """
+        for partition in self.session.get_component("data_loader").load_data("partitions")["partitions"]:
+            if self.region in partition["regions"] or re.fullmatch(partition["regionRegex"], self.region):
+                return str(partition["outputs"]["dnsSuffix"])
+        raise ConfigurationError(f"AWS_REGION={self.region} is no region of AWS: set it to the bucket's region")
 
     def credentials(self) -> ReadOnlyCredentials:
         """The credentials that are valid now, refreshed when they are about to end.

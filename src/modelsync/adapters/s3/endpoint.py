@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from modelsync.errors import ConfigurationError
@@ -34,7 +34,7 @@ class Endpoint:
         )
 
 
-def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, resolver: Any) -> Endpoint:
+def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, dns_suffix: Callable[[], str]) -> Endpoint:
     """Find a bucket.
 
     With an endpoint of one's own addressing is path-style; on AWS it is virtual-hosted, but for
@@ -44,20 +44,17 @@ def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, resol
         bucket: its name.
         region: the bucket's region.
         endpoint_url: an S3-compatible store; None for AWS.
-        resolver: botocore's endpoint resolver, which knows the partitions' host names.
+        dns_suffix: tells the domain of the region's partition; asked on AWS only.
 
     Raises:
-        ConfigurationError: the URL is no http or https address, or the region is unknown.
+        ConfigurationError: the URL is no http or https address, or no partition has the region.
     """
     if endpoint_url is not None:
         parts = urlsplit(endpoint_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigurationError(f"AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is no http(s) address: {endpoint_url!r}")
         return Endpoint(parts.scheme, parts.hostname, parts.port, f"{parts.path.rstrip('/')}/{bucket}")
-    known = resolver.construct_endpoint("s3", region)
-    if not known:
-        raise ConfigurationError(f"AWS_REGION={region} is no region that S3 is known in")
-    host = str(known["hostname"])
+    host = f"s3.{region}.{dns_suffix()}"
     if "." in bucket:
         return Endpoint("https", host, None, f"/{bucket}")
     return Endpoint("https", f"{bucket}.{host}", None)

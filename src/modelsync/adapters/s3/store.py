@@ -82,7 +82,7 @@ class S3Store:
             options.bucket,
             region=session.region,
             endpoint_url=session.options.s3_endpoint_url,
-            resolver=session.session.get_component("endpoint_resolver"),
+            dns_suffix=session.dns_suffix,
         )
         self._connections = Connections(self._endpoint, options.timeouts)
 

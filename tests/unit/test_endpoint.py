@@ -1,0 +1,60 @@
+"""Where a bucket is."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelsync.adapters.aws import AwsOptions, AwsSession
+from modelsync.adapters.s3.endpoint import Endpoint, bucket_endpoint
+from modelsync.errors import ConfigurationError
+
+
+def on_aws(bucket: str, region: str) -> Endpoint:
+    session = AwsSession(AwsOptions(region=region))
+    return bucket_endpoint(bucket, region=session.region, endpoint_url=None, dns_suffix=session.dns_suffix)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "region", "address"),
+    [
+        ("models", "eu-central-1", "https://models.s3.eu-central-1.amazonaws.com/k"),
+        ("models", "us-east-1", "https://models.s3.us-east-1.amazonaws.com/k"),
+        ("models", "cn-north-1", "https://models.s3.cn-north-1.amazonaws.com.cn/k"),
+        ("my.models", "eu-central-1", "https://s3.eu-central-1.amazonaws.com/my.models/k"),
+        ("models", "eu-newtown-1", "https://models.s3.eu-newtown-1.amazonaws.com/k"),
+    ],
+)
+def test_a_bucket_on_aws_is_addressed_by_its_host(bucket: str, region: str, address: str) -> None:
+    endpoint = on_aws(bucket, region)
+    assert f"{endpoint.scheme}://{endpoint.netloc}{endpoint.target('k', {})}" == address
+
+
+def test_a_region_that_aws_cannot_have_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="AWS_REGION=narnia"):
+        on_aws("models", "narnia")
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/models/a%20b/%C3%A4"),
+        ("https://minio.example.com/base/", "https://minio.example.com/base/models/a%20b/%C3%A4"),
+        ("http://[::1]:9000", "http://[::1]:9000/models/a%20b/%C3%A4"),
+    ],
+)
+def test_an_endpoint_of_ones_own_is_addressed_by_path(url: str, address: str) -> None:
+    endpoint = bucket_endpoint("models", region="us-east-1", endpoint_url=url, dns_suffix=lambda: "")
+    assert f"{endpoint.scheme}://{endpoint.netloc}{endpoint.target('a b/ä', {})}" == address
+
+
+def test_a_query_is_sorted_and_encoded_as_signatures_demand() -> None:
+    endpoint = Endpoint("http", "h", None)
+    assert endpoint.target(None, {"prefix": "a/b c", "list-type": "2"}) == "/?list-type=2&prefix=a%2Fb%20c"
+
+
+def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(ConfigurationError, match="AWS_REGION is not set"):
+        AwsSession(AwsOptions())
+    assert AwsSession(AwsOptions(s3_endpoint_url="http://h")).region == "us-east-1"
