@@ -257,6 +257,10 @@ class Volume(Protocol):
         """All models that the volume knows."""
         ...
 
+    def linked(self, model: ModelId) -> Revision | None:
+        """The revision that the model's link points to, or None without a link of ours."""
+        ...
+
     def published(self, model: ModelId) -> Published:
         """What the volume says of a model, known or not."""
         ...

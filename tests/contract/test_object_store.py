@@ -21,7 +21,9 @@ from modelsync.ports import ObjectStore
 class Subject:
     """A store under test, and a way to change its bucket."""
 
-    def __init__(self, store: ObjectStore, put: Callable[[str, bytes], object], remove: Callable[[str], object]) -> None:
+    def __init__(
+        self, store: ObjectStore, put: Callable[[str, bytes], object], remove: Callable[[str], object]
+    ) -> None:
         self.store = store
         self.put = put
         self.remove = remove
@@ -126,7 +128,11 @@ def test_a_replaced_object_is_not_read(subject: Subject) -> None:
     subject.put("a", b"one")
     remote = subject.find("a")
     subject.put("a", b"two")
-    for ask in (lambda: subject.read(remote), lambda: subject.read(remote, Span(0, 2)), lambda: subject.store.head(remote)):
+    for ask in (
+        lambda: subject.read(remote),
+        lambda: subject.read(remote, Span(0, 2)),
+        lambda: subject.store.head(remote),
+    ):
         with pytest.raises(ObjectChanged):
             ask()
 

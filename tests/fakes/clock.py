@@ -29,5 +29,6 @@ class VirtualClock:
             self.advance(max(seconds, 0.0))
         return stop.is_set()
 
-    def wait_for(self, condition: threading.Condition, seconds: float | None) -> None:  # noqa: ARG002
+    def wait_for(self, condition: threading.Condition, seconds: float | None) -> None:
         self.advance(seconds or 0.0)
+        condition.wait(0.0005)  # lets other threads have the lock

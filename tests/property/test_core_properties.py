@@ -17,7 +17,9 @@ from modelsync.core.objects import RemoteObject, Snapshot, gather, gather_all, r
 from modelsync.core.parts import split
 from modelsync.errors import Rejected
 
-hostile_segments = st.sampled_from(["", ".", "..", "a", "A", ".modelsync", "m.onnx", "c.json", "\n", "ä", "modelsync.json"])
+hostile_segments = st.sampled_from(
+    ["", ".", "..", "a", "A", ".modelsync", "m.onnx", "c.json", "\n", "ä", "modelsync.json"]
+)
 keys = st.one_of(
     st.text(max_size=60).map(lambda text: f"{text}.onnx"),
     st.lists(hostile_segments, min_size=1, max_size=6).map("/".join),
@@ -63,7 +65,11 @@ def test_parsing_events_never_raises(body: str) -> None:
 
 @given(json_values)
 def test_hostile_records_never_raise(value: object) -> None:
-    for body in ({"Records": [value]}, {"Records": [{"s3": value}]}, {"Type": "Notification", "Message": json.dumps(value)}):
+    for body in (
+        {"Records": [value]},
+        {"Records": [{"s3": value}]},
+        {"Type": "Notification", "Message": json.dumps(value)},
+    ):
         assert isinstance(parse_events(json.dumps(body)), Unparsable | tuple)
 
 
@@ -88,7 +94,9 @@ def test_parts_cover_an_object_once(size_bytes: int) -> None:
 
 objects = st.builds(
     RemoteObject,
-    key=st.lists(st.sampled_from([*string.ascii_lowercase[:3], "m.onnx", "c.json", ".."]), min_size=1, max_size=4).map("/".join),
+    key=st.lists(st.sampled_from([*string.ascii_lowercase[:3], "m.onnx", "c.json", ".."]), min_size=1, max_size=4).map(
+        "/".join
+    ),
     size_bytes=st.integers(0, 5),
     etag=st.sampled_from("xyz"),
     last_modified=st.just(0.0),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat
@@ -38,6 +39,15 @@ class Comparison:
         self._naming = naming
         self._clock = clock
         self._observe = observe
+        self._seeded = False
+
+    def _seed(self, known: AbstractSet[ModelId]) -> None:
+        """Models that are published have their names, whatever order the bucket lists them in."""
+        if not self._seeded:
+            for model in sorted(known):
+                if self._volume.linked(model) is not None:
+                    self._namespace.claim(model)
+            self._seeded = True
 
     def run(self, mark: Callable[[ModelId], None], stop: threading.Event, beat: Beat) -> Reconciled:
         """List the whole bucket and mark each model that is not in step.
@@ -48,7 +58,7 @@ class Comparison:
             Stopped: the service ends.
         """
         known = set(self._volume.models())
-        names = Namespace()
+        self._seed(known)
         seen: set[ModelId] = set()
         objects = changed = refused = 0
         for item in gather_all(self._store.scan(self._naming.prefix), self._naming):
@@ -61,10 +71,10 @@ class Comparison:
                 continue
             model, group = item
             objects += len(group)
-            if self._differs(model, group, seen, names):
+            if self._differs(model, group, seen):
                 changed += 1
                 mark(model)
-        self._namespace.renew(names)
+        self._namespace.keep_only(seen | known)
         return Reconciled(
             finished_at=self._clock.now(),
             models=len(seen),
@@ -74,7 +84,7 @@ class Comparison:
             refused=refused,
         )
 
-    def _differs(self, model: ModelId, group: Iterable[RemoteObject], seen: set[ModelId], names: Namespace) -> bool:
+    def _differs(self, model: ModelId, group: Iterable[RemoteObject], seen: set[ModelId]) -> bool:
         snapshot = gather(model, group, self._naming)
         if snapshot is None:
             return False
@@ -86,5 +96,4 @@ class Comparison:
             self._observe(ModelKnown(model, published.current.revision, published.current.published_at))
             if published.current.pin is not None:
                 return False
-        judged = names.judge(snapshot, published=published.linked is not None)
-        return not in_step(judged.digest, published)
+        return not in_step(self._namespace.judge(snapshot).digest, published)

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from modelsync.core.names import ModelId, fold, parents
 from modelsync.core.objects import Snapshot
-
-
-@dataclass
-class _Names:
-    owners: dict[str, ModelId] = field(default_factory=dict)
-    above: dict[str, ModelId] = field(default_factory=dict)
-
-    def claim(self, model: ModelId, *, published: bool) -> ModelId | None:
-        """Give the model its name, or return the one that is in its way."""
-        folded = fold(model)
-        ancestors = [fold(parent) for parent in parents(model)]
-        rivals = [self.owners.get(folded), self.above.get(folded), *map(self.owners.get, ancestors)]
-        rival = next((other for other in rivals if other is not None and other != model), None)
-        if rival is None or published:
-            self.owners[folded] = model
-            self.above.update((ancestor, model) for ancestor in ancestors)
-            return None
-        return rival
 
 
 class Namespace:
@@ -36,21 +19,31 @@ class Namespace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._names = _Names()
+        self._owners: dict[str, ModelId] = {}
+        self._above: dict[str, ModelId] = {}
 
-    def judge(self, snapshot: Snapshot, *, published: bool) -> Snapshot:
-        """Claim the model's name; if another model has it, return the snapshot as refused.
-
-        A published model has its name whoever came first.
-        """
+    def claim(self, model: ModelId) -> ModelId | None:
+        """Give the model its name, or return the one that is in its way."""
+        folded = fold(model)
+        ancestors = [fold(parent) for parent in parents(model)]
         with self._lock:
-            rival = self._names.claim(snapshot.model, published=published)
+            rivals = [self._owners.get(folded), self._above.get(folded), *map(self._owners.get, ancestors)]
+            rival = next((other for other in rivals if other is not None and other != model), None)
+            if rival is None:
+                self._owners[folded] = model
+                self._above.update((ancestor, model) for ancestor in ancestors)
+            return rival
+
+    def judge(self, snapshot: Snapshot) -> Snapshot:
+        """Claim the model's name; if another model has it, return the snapshot as refused."""
+        rival = self.claim(snapshot.model)
         if rival is None:
             return snapshot
         reason = f"model {rival!r} has this name already, but for case, Unicode normalisation or a directory"
         return replace(snapshot, refused="; ".join(filter(None, [snapshot.refused, reason])))
 
-    def renew(self, other: Namespace) -> None:
-        """Take over the names of a complete look at the bucket: those of vanished models become free."""
+    def keep_only(self, models: AbstractSet[ModelId]) -> None:
+        """Free the names of all other models."""
         with self._lock:
-            self._names = other._names
+            self._owners = {folded: owner for folded, owner in self._owners.items() if owner in models}
+            self._above = {folded: owner for folded, owner in self._above.items() if owner in models}

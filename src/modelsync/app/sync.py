@@ -135,7 +135,7 @@ class ModelSync:
         """
         context = SyncContext(model, "preview", self._clock, self._observe, stop, lambda: None)
         on_volume = self._volume.published(model)
-        snapshot, listed_at = self._snapshot(model, on_volume)
+        snapshot, listed_at = self._snapshot(model)
         return self._decide(snapshot, listed_at, on_volume, context)[0]
 
     def _locked(self, work: Work, context: SyncContext) -> SyncResult:
@@ -152,7 +152,7 @@ class ModelSync:
     def _attempt(self, work: Work, writer: Writer, context: SyncContext) -> SyncResult:
         on_volume = self._volume.published(work.model)
         with context.stage("list"):
-            snapshot, listed_at = self._snapshot(work.model, on_volume)
+            snapshot, listed_at = self._snapshot(work.model)
         with context.stage("plan"):
             decision, commit_file = self._decide(snapshot, listed_at, on_volume, context)
         match decision:
@@ -170,11 +170,11 @@ class ModelSync:
             writer.clear_staging()
         return _as_result(decision, on_volume)
 
-    def _snapshot(self, model: ModelId, on_volume: OnVolume) -> tuple[Snapshot | None, float]:
+    def _snapshot(self, model: ModelId) -> tuple[Snapshot | None, float]:
         naming = self._options.naming
         listing = self._store.list(naming.list_prefix(model))
         snapshot = gather(model, listing.objects, naming)
-        return snapshot and self._namespace.judge(snapshot, published=on_volume.linked is not None), listing.at
+        return snapshot and self._namespace.judge(snapshot), listing.at
 
     def _decide(
         self, snapshot: Snapshot | None, listed_at: float, on_volume: OnVolume, context: SyncContext
@@ -225,7 +225,7 @@ class ModelSync:
         if not commit_file:
             # Nothing ties the files together but time: they must be the same before and after.
             with context.stage("list again"):
-                again, _ = self._snapshot(work.model, on_volume)
+                again, _ = self._snapshot(work.model)
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
         with context.stage("seal"):

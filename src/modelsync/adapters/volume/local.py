@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
@@ -36,6 +35,7 @@ from modelsync.errors import ModelBusy, VolumeUnusable
 from modelsync.ports import Space
 
 _LEFT_BEHIND_SECONDS = 300
+_LOCK_ATTEMPTS = 50
 
 
 class LocalVolume:
@@ -98,6 +98,11 @@ class LocalVolume:
         with volume_errors("list the models on the volume"):
             return [decode(name) for name in names_in(self._models)]
 
+    def linked(self, model: ModelId) -> Revision | None:
+        """The revision that the model's link points to, or None without a link of ours."""
+        with volume_errors(f"read the link of {model}"):
+            return linked_revision(ModelPaths(self._base, model))
+
     def published(self, model: ModelId) -> Published:
         """What the volume says of a model."""
         paths = ModelPaths(self._base, model)
@@ -134,22 +139,24 @@ class LocalVolume:
 
     def _lock(self, paths: ModelPaths) -> int:
         with volume_errors(f"lock {paths.model}"):
-            while True:
-                make_directories(paths.home, below=self._base)
+            for _ in range(_LOCK_ATTEMPTS):
                 try:
+                    make_directories(paths.home, below=self._base)
                     descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-                except FileNotFoundError:
-                    continue  # the last writer just removed the empty directory
+                except (FileNotFoundError, FileExistsError):
+                    continue  # the last writer is just removing the empty directory
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _is_at(paths.lock, descriptor):
                         return descriptor
-                except OSError as error:
+                    os.close(descriptor)  # the file was removed meanwhile: its lock protects nothing
+                except BlockingIOError:
                     os.close(descriptor)
-                    if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-                        raise ModelBusy(f"{paths.model} is being synced by another worker") from error
+                    break
+                except OSError:
+                    os.close(descriptor)
                     raise
-                os.close(descriptor)  # the file was removed meanwhile: its lock protects nothing
+        raise ModelBusy(f"{paths.model} is being synced by another worker")
 
     def reconciled(self) -> Reconciled | None:
         """The record of the last complete comparison."""

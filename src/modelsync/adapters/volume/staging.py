@@ -10,7 +10,14 @@ from pathlib import Path
 
 from awscrt.checksums import crc64nvme
 
-from modelsync.adapters.volume.files import make_directories, remove_tree, sync_directory, volume_errors, write_new
+from modelsync.adapters.volume.files import (
+    make_directories,
+    remove_tree,
+    sync_directory,
+    temporary_name,
+    volume_errors,
+    write_new,
+)
 from modelsync.adapters.volume.paths import files_of, journal_of, lease_of, manifest_of
 from modelsync.core.manifest import Manifest
 from modelsync.core.names import RelPath
@@ -181,6 +188,9 @@ class LocalStaging:
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)
+            if self._sealed.exists():
+                # Its manifest is lost: nobody can say what it holds. The next writer sweeps it.
+                self._sealed.rename(self._sealed.parent.parent / temporary_name())
             self._directory.rename(self._sealed)
             sync_directory(self._sealed.parent)
 

@@ -1,0 +1,115 @@
+"""A bucket in memory, a real volume, and everything between, wired for one test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from fakes.clock import VirtualClock
+from fakes.store import FakeStore, FaultyStore
+
+from modelsync.adapters.volume import LocalVolume
+from modelsync.app.board import Board
+from modelsync.app.compare import Comparison
+from modelsync.app.dirty import DirtyModels, Work
+from modelsync.app.fetch import Fetcher
+from modelsync.app.namespace import Namespace
+from modelsync.app.spans import FetchOptions
+from modelsync.app.sync import ModelSync, SyncOptions, SyncResult
+from modelsync.core.facts import Fact
+from modelsync.core.manifest import Reconciled
+from modelsync.core.names import ModelId, Naming
+
+
+class World:
+    """Verbs: `upload`, `sync`, `read`, `compare`. `facts` is what was told meanwhile."""
+
+    def __init__(
+        self,
+        base: Path,
+        *,
+        naming: Naming | None = None,
+        settle_seconds: float = 0.0,
+        store: FakeStore | None = None,
+        concurrency: int = 4,
+    ) -> None:
+        self.base = base
+        self.clock = VirtualClock()
+        self.bucket = store or FakeStore()
+        self.bucket.now = self.clock.now
+        self.store = FaultyStore(self.bucket)
+        self.volume = LocalVolume(base)
+        self.volume.check()
+        self.facts: list[Fact] = []
+        self.board = Board(self.clock)
+        self.namespace = Namespace()
+        self.naming = naming or Naming()
+        self.stop = threading.Event()
+        self.dirty = DirtyModels(self.clock)
+        self.fetcher = Fetcher(self.store, FetchOptions(concurrency=concurrency, attempts=3))
+        self.sync_models = ModelSync(
+            store=self.store,
+            volume=self.volume,
+            fetcher=self.fetcher,
+            clock=self.clock,
+            observe=self.observe,
+            namespace=self.namespace,
+            options=SyncOptions(self.naming, "s3://test/", settle_seconds),
+        )
+        self.comparison = Comparison(
+            store=self.store,
+            volume=self.volume,
+            namespace=self.namespace,
+            naming=self.naming,
+            clock=self.clock,
+            observe=self.observe,
+        )
+
+    def observe(self, fact: Fact, /) -> None:
+        self.facts.append(fact)
+        self.board(fact)
+
+    def told(self, kind: type) -> list[Fact]:
+        """All facts of a kind."""
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+    def upload(self, model: str, files: Mapping[str, bytes]) -> None:
+        """Upload files, without a commit file."""
+        for name, content in files.items():
+            self.bucket.put(f"{self.naming.prefix}{model}/{name}", content)
+
+    def commit(self, model: str, files: Mapping[str, bytes]) -> None:
+        """Upload the commit file of these files."""
+        entries = [
+            {"path": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        ]
+        self.bucket.put(
+            f"{self.naming.prefix}{model}/modelsync.json", json.dumps({"version": 1, "files": entries}).encode()
+        )
+
+    def sync(self, model: str) -> SyncResult:
+        """Sync one model, once."""
+        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [])
+        return self.sync_models.sync(work, stop=self.stop, beat=lambda: None)
+
+    def compare(self) -> tuple[list[ModelId], Reconciled]:
+        """Compare bucket and volume; return the models that are not in step."""
+        marked: list[ModelId] = []
+        return marked, self.comparison.run(marked.append, self.stop, lambda: None)
+
+    def read(self, model: str) -> dict[str, bytes]:
+        """Read a model as an application does: resolve once, then open everything below."""
+        directory = (self.base / model).resolve(strict=True)
+        return {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+
+    def home(self, model: str) -> Path:
+        """Where modelsync keeps a model of a plain name."""
+        return self.base / ".modelsync" / "models" / model
