@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from fakes.store import FakeStore
 
+from fakes.store import FakeStore
 from modelsync.adapters.aws import AwsOptions, AwsSession
 from modelsync.adapters.s3 import S3Options, S3Store
 from modelsync.core.objects import RemoteObject

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from fakes.queue import FakeQueue
 
+from fakes.queue import FakeQueue
 from modelsync.adapters import sqs as sqs_adapter
 from modelsync.adapters.aws import AwsOptions, AwsSession
 from modelsync.adapters.sqs import SqsOptions, SqsQueue, sqs_client

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.world import World
+
+from support.world import World
 
 
 @pytest.fixture

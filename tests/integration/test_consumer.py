@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
+
 from fakes.clock import VirtualClock
 from fakes.queue import FakeQueue
-
 from modelsync.app.consumer import Consumer, ConsumerOptions
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.core.facts import EventHandled, Fact, HealthChanged, KeyRefused, MessageUnparsable, Outcome

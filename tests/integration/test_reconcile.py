@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-from fakes.world import World
 
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.worker import Worker
@@ -13,6 +12,7 @@ from modelsync.core.facts import KeyRefused, ReconcileFailed, ReconcileFinished
 from modelsync.core.health import Status
 from modelsync.core.names import ModelId
 from modelsync.errors import StoreUnavailable
+from support.world import World
 
 V1 = {"model.onnx": b"weights 1", "config.json": b"{}"}
 

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 
-from fakes.world import World
-
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
+from support.world import World
 
 V1, V2 = {"model.onnx": b"weights 1"}, {"model.onnx": b"weights 2"}
 

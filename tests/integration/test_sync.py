@@ -9,13 +9,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from fakes.store import FakeStore
-from fakes.world import World
 
+from fakes.store import FakeStore
 from modelsync.core.facts import BytesFetched, Outcome, Published, RequestRetried, RevisionRejected
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.parts import MIB
 from modelsync.errors import ModelBusy, Stopped, StoreDenied, StoreUnavailable
+from support.world import World
 
 V1 = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"abc"}
 V2 = {"model.onnx": b"weights 2!", "config.json": b"{ }", "de/vocab.txt": b"abc"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fakes.clock import VirtualClock
 
+from fakes.clock import VirtualClock
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes.clock import VirtualClock
 
+from fakes.clock import VirtualClock
 from modelsync.app.board import Board
 from modelsync.core import facts
 from modelsync.core.facts import Outcome
@@ -45,7 +45,7 @@ ALL = [
     facts.ReconcileStarted("why"),
     facts.ReconcileFinished(Reconciled(1.0, 1, 2, 3, 4), 0.5),
     facts.ReconcileFailed("why"),
-    facts.ServiceStarted("1", "b", ("q",), "/models"),
+    facts.ServiceStarted("1", "b", ("q",), "/models", 8080),
     facts.ServiceStopping("why"),
 ]
 

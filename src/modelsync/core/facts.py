@@ -218,6 +218,7 @@ class ServiceStarted:
     bucket: str
     queues: tuple[str, ...]
     volume: str
+    http_port: int
 
 
 @dataclass(frozen=True, slots=True)

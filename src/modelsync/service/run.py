@@ -102,6 +102,7 @@ class Service:
                 self.configuration.settings.s3_bucket_name,
                 tuple(consumer.name for consumer in self.consumers),
                 str(self.configuration.settings.models_base_path),
+                self.http.port,
             )
         )
         self.http.start()

@@ -126,8 +126,16 @@ class FactLogger:
                     objects=found.objects, changed=found.changed, absent=found.absent)  # fmt: skip
             case facts.ReconcileFailed(reason):
                 say("warning", "reconcile failed", reason=reason)
-            case facts.ServiceStarted(version, bucket, queues, volume):
-                say("info", "started", version=version, bucket=bucket, queues=list(queues), volume=volume)
+            case facts.ServiceStarted(version, bucket, queues, volume, port):
+                say(
+                    "info",
+                    "started",
+                    version=version,
+                    bucket=bucket,
+                    queues=list(queues),
+                    volume=volume,
+                    http_port=port,
+                )
             case facts.ServiceStopping(reason):
                 say("info", "stopping", reason=reason)
             case _:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from fakes.clock import VirtualClock
 from fakes.store import FakeStore, FaultyStore
-
 from modelsync.adapters.volume import LocalVolume
 from modelsync.app.board import Board
 from modelsync.app.compare import Comparison

@@ -1,0 +1,144 @@
+"""A worker that dies before any one of its calls to the file system, one run for each of them.
+
+After every death a reader must see one whole version, and the next worker must finish the job
+and leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes.store import FakeStore
+from modelsync.core.facts import Outcome
+from modelsync.core.parts import MIB
+from support.world import World
+
+V1 = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"abc"}
+V2 = {"model.onnx": bytes(range(256)) * (70 * 1024), "config.json": b"{ }", "de/words.txt": b"abc"}
+assert len(V2["model.onnx"]) > 16 * MIB, "large enough for two parts"
+
+CALLS = ("fsync", "rename", "pwrite", "write", "symlink", "mkdir", "ftruncate", "fchmod", "chmod", "unlink", "rmdir")
+DIED = 77
+
+
+def in_child(body: Callable[[], None]) -> int:
+    """Run in a forked child; return its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            body()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die_before(step: int) -> None:
+    """From here on, let the process end right before its step-th call that changes the file system."""
+    left = step
+
+    def patched(call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object, **more: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os._exit(DIED)
+            return call(*args, **more)
+
+        return counted
+
+    for name in CALLS:
+        setattr(os, name, patched(getattr(os, name)))
+
+
+def world(base: Path, files: dict[str, bytes]) -> World:
+    """A worker of its own on the volume; one connection, so that steps come in one order."""
+    store = FakeStore()
+    made = World(base, store=store, concurrency=1)
+    made.upload("alice", files)
+    return made
+
+
+def seen_by_a_reader(base: Path) -> dict[str, bytes] | None:
+    """What an application reads, or None before the first publication."""
+    if not os.path.lexists(base / "alice"):
+        return None
+    directory = (base / "alice").resolve(strict=True)
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def names(base: Path) -> list[str]:
+    """All names on the volume but those of complete revisions."""
+    return sorted(
+        path.relative_to(base).as_posix()
+        for path in base.rglob("*")
+        if "revisions/" not in path.relative_to(base).as_posix()
+    )
+
+
+@pytest.mark.parametrize("before", [None, V1], ids=["first publication", "update"])
+def test_death_before_any_step_shows_readers_one_whole_version(tmp_path: Path, before: dict[str, bytes] | None) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    if before is not None:
+
+        def publish() -> None:
+            assert world(template, before).sync("alice").outcome is Outcome.SUCCESS
+
+        assert in_child(publish) == 0
+    undisturbed = None
+    step = 0
+    while True:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        shutil.copytree(template, base, symlinks=True)
+
+        def work(base: Path = base, step: int = step) -> None:
+            made = world(base, V2)
+            die_before(step)
+            assert made.sync("alice").outcome is Outcome.SUCCESS
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert seen_by_a_reader(base) in ([V2] if ended == 0 else [before, V2]), f"step {step}"
+
+        def recover(base: Path = base) -> None:
+            made = world(base, V2)
+            while made.compare()[0]:
+                assert made.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
+
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) == V2, f"step {step}"
+        if ended == 0:
+            undisturbed = names(base)
+            break
+        shutil.rmtree(base)
+    assert step > 25, "the steps were really counted"
+    assert undisturbed is not None
+    assert not [name for name in undisturbed if ".tmp-" in name or "staging" in name]
+
+
+def test_repeated_deaths_get_the_job_done_at_last(tmp_path: Path) -> None:
+    """No life is long enough for the whole job: each must build on what the ones before it left."""
+    for life in range(1, 50):
+
+        def work(life: int = life) -> None:
+            made = world(tmp_path, V2)
+            die_before(50 + life % 7)  # one part takes 32 writes
+            while made.compare()[0]:
+                made.sync("alice")
+
+        ended = in_child(work)
+        assert ended in {0, DIED}
+        assert seen_by_a_reader(tmp_path) in [None, V2]
+        if ended == 0:
+            break
+    assert life > 1, "one life was not enough"
+    assert seen_by_a_reader(tmp_path) == V2
+    assert not [name for name in names(tmp_path) if ".tmp-" in name or "staging" in name]

@@ -1,0 +1,42 @@
+"""A volume beside a bucket, and a network between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.proxy import Proxy
+from modelsync.demo.emulator import Emulator
+from support.worker import Setting
+
+
+@pytest.fixture
+def setting(tmp_path: Path, emulator: Emulator, bucket: Any) -> Iterator[Setting]:
+    """A volume beside the test's bucket and queue."""
+    base = tmp_path / "models"
+    base.mkdir()
+    environment = {
+        **os.environ,
+        **emulator.environment(bucket.place),
+        "MODELS_BASE_PATH": str(base),
+        "SETTLE_SECONDS": "0",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": "0",
+        "LOG_LEVEL": "debug",
+    }
+    made = Setting(base, tmp_path, environment)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def proxy(emulator: Emulator, setting: Setting) -> Iterator[Proxy]:
+    """A network between the worker and S3, but not SQS."""
+    made = Proxy(emulator.url)
+    setting.environment |= {"AWS_ENDPOINT_URL_S3": made.url, "AWS_ENDPOINT_URL_SQS": emulator.url}
+    yield made
+    made.close()

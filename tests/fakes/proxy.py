@@ -1,0 +1,68 @@
+"""A network between worker and S3 that tests can make slow or take away."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """Passes TCP on. `hold_after_bytes` stops each answer there until `release`; `down` refuses everything."""
+
+    def __init__(self, target_url: str) -> None:
+        parts = urlsplit(target_url)
+        self._target = (str(parts.hostname), int(parts.port or 80))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.hold_after_bytes: int | None = None
+        self.down = False
+        self.held = threading.Event()
+        """Set once an answer is being held."""
+        self._released = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def release(self) -> None:
+        """Let everything through from now on."""
+        self.hold_after_bytes = None
+        self._released.set()
+
+    def close(self) -> None:
+        """End."""
+        self.release()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.down:
+                client.close()
+                continue
+            server = socket.create_connection(self._target)
+            threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, answer: bool) -> None:  # noqa: FBT001
+        passed = 0
+        try:
+            while data := source.recv(65536):
+                hold = self.hold_after_bytes
+                if answer and hold is not None and passed + len(data) > hold:
+                    sink.sendall(data[: max(hold - passed, 0)])
+                    data = data[max(hold - passed, 0) :]
+                    passed = max(hold, passed)
+                    self.held.set()
+                    self._released.wait(120)
+                sink.sendall(data)
+                passed += len(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
