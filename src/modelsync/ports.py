@@ -150,7 +150,7 @@ class Queue(Protocol):
         ...
 
     def receive(self, most: int) -> Sequence[Message]:
-        """Wait for messages, some 20 s at the longest, and take at most `most` (1 to 10)."""
+        """Wait for messages, some seconds at the longest, and take at most `most` (1 to 10)."""
         ...
 
     def delete(self, messages: Sequence[Message]) -> None:

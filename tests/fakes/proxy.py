@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from urllib.parse import urlsplit
@@ -59,10 +60,9 @@ class Proxy:
                 sink.sendall(data)
                 passed += len(data)
         except OSError:
-            pass
+            pass  # one end broke off: so does the other
         finally:
             for end in (source, sink):
-                try:
+                with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
+            source.close()  # the other direction's thread closes the other end

@@ -34,12 +34,10 @@ class Worker:
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         self._log = log
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "modelsync", "run"],
-            env=environment,
-            stderr=log.open("wb"),
-            stdout=subprocess.DEVNULL,
-        )
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "modelsync", "run"], env=environment, stderr=stderr, stdout=subprocess.DEVNULL
+            )
         started = until(self._started, "the worker's start")
         self.url = f"http://127.0.0.1:{started['http_port']}"
 
@@ -57,7 +55,8 @@ class Worker:
             with urllib.request.urlopen(self.url + path, timeout=10) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
+            with error:
+                return error.code, json.loads(error.read())
 
     def check(self, name: str) -> dict[str, Any]:
         """One health check; empty while it is not known."""

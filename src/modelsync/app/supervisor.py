@@ -67,15 +67,13 @@ class Supervisor:
         beats = {name: (member.last_beat, member.silence_seconds) for name, member in self._members.items()}
         return silent(beats, self._clock.monotonic())
 
-    def join(self, deadline: float) -> list[str]:
-        """Wait for all threads to end.
+    def join(self, prefix: str, deadline: float) -> None:
+        """Wait for the threads whose names start with a prefix to end.
 
         Args:
+            prefix: of their names.
             deadline: on the clock's monotonic scale.
-
-        Returns:
-            Names of those that did not.
         """
-        for member in self._members.values():
-            member.thread.join(max(deadline - self._clock.monotonic(), 0.0))
-        return [name for name, member in self._members.items() if member.thread.is_alive()]
+        for name, member in self._members.items():
+            if name.startswith(prefix):
+                member.thread.join(max(deadline - self._clock.monotonic(), 0.0))

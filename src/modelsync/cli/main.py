@@ -48,7 +48,7 @@ def run() -> None:
     """Run the service: events, periodic comparison, HTTP interface. Configured by environment variables."""
     from modelsync.cli.serve import run_service
 
-    raise typer.Exit(run_service())
+    run_service()
 
 
 @app.command()

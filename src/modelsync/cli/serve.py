@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from typing import NoReturn
+
 from modelsync.config import load
 from modelsync.config.options import logs
 
 
-def run_service() -> int:
-    """Run the service until it is told to end; return the exit code.
+def run_service() -> NoReturn:
+    """Run the service until it is told to end, then end the process.
 
     Raises:
         ConfigurationError: it cannot start.
@@ -17,4 +20,7 @@ def run_service() -> int:
     from modelsync.telemetry.logs import configure_logging
 
     configure_logging(logs(configuration.settings))
-    return Service.build(configuration).run()
+    code = Service.build(configuration).run()
+    # A thread that hangs in a call to the file system must not hold up the exit: what it does is
+    # resumable, and the messages are back in the queue.
+    os._exit(code)

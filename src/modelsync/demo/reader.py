@@ -56,7 +56,11 @@ class Reader:
     def _read(self, directory: Path) -> None:
         seen = self.seen
         try:
-            files = {path.name: path.read_bytes() for path in directory.iterdir()}
+            files = {
+                path.relative_to(directory).as_posix(): path.read_bytes()
+                for path in directory.rglob("*")
+                if path.is_file()
+            }
             seen.torn += not self._whole(files)
         except (OSError, KeyError, ValueError):
             seen.errors += 1

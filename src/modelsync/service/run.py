@@ -118,12 +118,14 @@ class Service:
 
     def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
         """Stop receiving, let running syncs finish or park them, return messages, in that order."""
-        deadline = self.parts.clock.monotonic() + grace_seconds
+        now = self.parts.clock.monotonic()
+        park_at = now + grace_seconds - min(_PARK_SECONDS, grace_seconds / 2)
         draining.set()
-        if not self.parts.dirty.drain(deadline - min(_PARK_SECONDS, grace_seconds / 2)):
+        if not self.parts.dirty.drain(park_at):
             stop.set()
             self.parts.store.close()
-            self.parts.dirty.drain(deadline - min(_PARK_SECONDS, grace_seconds / 2) / 2)
+            self.parts.dirty.drain(now + grace_seconds)
+        self.supervisor.join("receive-", now + grace_seconds)
         stop.set()
         for consumer in self.consumers:
             consumer.release()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -40,7 +41,9 @@ class Connections:
         self._timeouts = timeouts
         self._lock = threading.Lock()
         self._idle: list[tuple[float, http.client.HTTPConnection]] = []
-        self._active: set[http.client.HTTPConnection] = set()
+        # The socket is kept beside its connection, which lets go of it once the server says that
+        # this answer is the last.
+        self._active: dict[http.client.HTTPConnection, socket.socket | None] = {}
         self._closed = False
         self._tls = _tls_context() if endpoint.scheme == "https" else None
         self._proxy = _proxy_for(endpoint)
@@ -70,6 +73,7 @@ class Connections:
             connection, fresh = self._acquire()
             try:
                 connection.request(method, self._through_proxy(target), headers=dict(headers))
+                self._watch(connection)
                 return connection, connection.getresponse()
             except _STALE:
                 self._release(connection, reusable=False)
@@ -79,6 +83,12 @@ class Connections:
             except BaseException:
                 self._release(connection, reusable=False)
                 raise
+
+    def _watch(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._active[connection] = connection.sock
+            if self._closed:
+                raise Stopped("shutting down")
 
     def _through_proxy(self, target: str) -> str:
         if self._proxy is None or self._tls is not None:
@@ -93,11 +103,11 @@ class Connections:
             while self._idle:
                 since, connection = self._idle.pop()
                 if now - since < _IDLE_SECONDS:
-                    self._active.add(connection)
+                    self._active[connection] = connection.sock
                     return connection, False
                 connection.close()
             connection = self._connection()
-            self._active.add(connection)
+            self._active[connection] = None
         return connection, True
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -112,7 +122,7 @@ class Connections:
 
     def _release(self, connection: http.client.HTTPConnection, *, reusable: bool) -> None:
         with self._lock:
-            self._active.discard(connection)
+            self._active.pop(connection, None)
             if reusable and not self._closed:
                 self._idle.append((time.monotonic(), connection))
                 return
@@ -122,14 +132,14 @@ class Connections:
         """Break off all requests: their readers get an error at once."""
         with self._lock:
             self._closed = True
-            connections = [*self._active, *(connection for _, connection in self._idle)]
-            self._idle.clear()
-        for connection in connections:
-            if (sock := connection.sock) is not None:
-                try:
-                    sock.shutdown(2)
-                except OSError:
-                    continue
+            active = list(self._active.values())
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+        for sock in active:
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
