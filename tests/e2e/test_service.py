@@ -78,7 +78,7 @@ def test_sigterm_parks_the_download_returns_the_message_and_a_restart_resumes(
     assert not (setting.base / "alice").exists()
     proxy.release()
     again = setting.start()
-    until(lambda: (setting.base / "alice").exists(), "the voice")
+    until((setting.base / "alice").exists, "the voice")
     assert setting.read("alice") == {"model.onnx": LARGE}
     assert again.metric("downloaded_bytes_total") <= 32 << 20, "the first part was not fetched again"
     until(lambda: bucket.messages() == (0, 0), "the message's deletion")
@@ -110,7 +110,7 @@ def test_sigkill_in_mid_download_loses_nothing(setting: Setting, bucket: Any, pr
     assert not (setting.base / "alice").exists()
     proxy.release()
     again = setting.start()
-    until(lambda: (setting.base / "alice").exists(), "the voice")
+    until((setting.base / "alice").exists, "the voice")
     assert setting.read("alice") == {"model.onnx": LARGE, "config.json": b"{}"}
     assert again.metric("downloaded_bytes_total") <= 33 << 20, "the first part was not fetched again"
     assert not list((setting.base / ".modelsync").rglob("staging")), "nothing is left over"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os.path
 import string
@@ -88,7 +89,7 @@ def test_parts_cover_an_object_once(size_bytes: int) -> None:
     spans = split(size_bytes)
     assert spans[0].start == 0
     assert spans[-1].end == size_bytes
-    assert all(before.end == after.start for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before.end == after.start for before, after in itertools.pairwise(spans))
     assert all(span.size_bytes for span in spans) or size_bytes == 0
 
 
@@ -125,7 +126,7 @@ def test_splitting_a_listing_loses_no_model(found: list[RemoteObject]) -> None:
     for model, group in groups:
         if (snapshot := gather(model, group, Naming())) is not None:
             split_up.setdefault(model, []).append(snapshot)
-    assert set(whole) <= {model for model, _ in groups} | set()
+    assert set(whole) <= {model for model, _ in groups}
     for model, snapshots in split_up.items():
         if len(snapshots) == 1 and sum(1 for name, _ in groups if name == model) == 1:
             assert snapshots[0].digest == whole[model]

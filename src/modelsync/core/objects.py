@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NewType
 
-from modelsync.core.names import Ignored, Located, ModelId, Naming, Refused, RelPath, clash, locate
+from modelsync.core.names import Located, ModelId, Naming, Refused, RelPath, clash, locate
 
 Revision = NewType("Revision", str)
 """Name of one content of a model: 32 hex digits."""
@@ -80,11 +80,6 @@ class Snapshot:
         """When the youngest object was made: seconds since the epoch, by S3's clock."""
         return max((file.object.last_modified for file in self.files), default=0.0)
 
-    @property
-    def size_bytes(self) -> int:
-        """Sum of the files' sizes."""
-        return sum(file.object.size_bytes for file in self.files)
-
 
 def revision_of(files: Iterable[ModelFile]) -> Revision:
     """Name a content: a digest of its sorted (relative path, size, etag)."""
@@ -147,8 +142,7 @@ def gather_all(
                 return refused
             case Refused(model=model):
                 return model
-            case Ignored():
-                return None
+        return None
 
     for who, group in groupby(objects, key=owner):
         if isinstance(who, Refused):

@@ -30,6 +30,7 @@ class Reader:
         """
         self._link = link
         self._whole = whole
+        self._pause_seconds = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self.seen = Seen()
@@ -37,6 +38,10 @@ class Reader:
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
+
+    def slow_down(self) -> None:
+        """Go on reading now and then, no longer in a tight loop."""
+        self._pause_seconds = 0.5
 
     def stop(self) -> Seen:
         """End, and tell what was seen."""
@@ -52,6 +57,7 @@ class Reader:
                 self._stop.wait(0.01)  # not published yet
                 continue
             self._read(directory)
+            self._stop.wait(self._pause_seconds)
 
     def _read(self, directory: Path) -> None:
         seen = self.seen

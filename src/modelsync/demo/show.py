@@ -77,6 +77,7 @@ def run_demo(directory: Path | None, *, once: bool, console: Console | None = No
         seen = stage.reader.seen
         _farewell(console, stage, base)
         if not once:
+            stage.reader.slow_down()
             console.print("Upload something yourself, or press Ctrl-C to end.")
             while not ended.wait(0.2):
                 pass
@@ -92,7 +93,7 @@ def _stage(base: Path, console: Console) -> Iterator[_Stage]:
         view = stack.enter_context(View(console, lambda: reader.seen))
         emulator = stack.enter_context(Emulator())
         place = emulator.make_place("voices")
-        view.step(f"S3 and SQS run at {emulator.url}", "moto: bucket voices tells queue voices-events of changes")
+        view.step(f"S3 and SQS run at {emulator.url}", "moto: a bucket that tells a queue of changes")
         environment = {
             **emulator.environment(place),
             "MODELS_BASE_PATH": str(base),
@@ -129,7 +130,7 @@ def _tell(stage: _Stage, ended: threading.Event) -> None:
     put(stage.s3, bucket, f"{_VOICE}/{CONFIG}", versions[2][CONFIG])
     if view.wait_waiting(_VOICE) is None:
         raise _Unexpected("the worker did not notice that half of an upload is missing")
-    view.step("half of version 3 uploaded: its config, not its weights", "the worker waits; readers keep version 2")
+    view.step("half of version 3 uploaded: config, no weights", "the worker waits; readers keep version 2")
     view.step("version 3 uploaded whole", f"published {_update(stage, versions[2])} after its commit file")
 
     times = []

@@ -35,10 +35,11 @@ class View:
             console=console,
         )  # fmt: skip
         self._tasks: dict[ModelId, TaskID] = {}
+        self._shown: list[TaskID] = []
         self._published = threading.Condition()
         self._revisions: dict[ModelId, tuple[Revision, float]] = {}
         self._waiting: dict[ModelId, str] = {}
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=15, transient=False)
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=15, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -48,6 +49,7 @@ class View:
     def __exit__(self, *_: object) -> None:
         if self._console.is_terminal:
             self._live.stop()
+            self._console.print(self._render())
 
     def step(self, text: str, note: str = "") -> None:
         """Tell that something was done."""
@@ -59,10 +61,11 @@ class View:
         """Take a fact from the worker."""
         match fact:
             case facts.FetchStarted(model=model, revision=revision, size_bytes=size_bytes, resumed_bytes=resumed):
-                for done in list(self._tasks)[: 1 - _SHOWN_TRANSFERS or None]:
-                    self._bars.remove_task(self._tasks.pop(done))
+                if len(self._shown) == _SHOWN_TRANSFERS:
+                    self._hide(self._shown[0])
                 label = f"{model} {revision[:8]}"
                 self._tasks[model] = self._bars.add_task("", total=size_bytes, completed=resumed, label=label)
+                self._shown.append(self._tasks[model])
             case facts.BytesFetched(model=model, count=count) if model in self._tasks:
                 self._bars.advance(self._tasks[model], count)
             case facts.Published(model=model, revision=revision, published_at=published_at):
@@ -71,11 +74,18 @@ class View:
                     self._waiting.pop(model, None)
                     self._published.notify_all()
             case facts.SyncFinished(model=model, outcome=facts.Outcome.WAITING, reason=reason):
+                if model in self._tasks:
+                    self._hide(self._tasks.pop(model))
                 with self._published:
                     self._waiting[model] = reason
                     self._published.notify_all()
             case _:
                 pass
+
+    def _hide(self, task: TaskID) -> None:
+        if task in self._shown:
+            self._shown.remove(task)
+            self._bars.remove_task(task)
 
     def wait_published(self, model: ModelId, since: float, timeout_seconds: float = 60.0) -> float | None:
         """Wait until a revision is published after a moment; return when that was (seconds since the epoch)."""

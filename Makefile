@@ -1,0 +1,56 @@
+# `make demo` and `make test` need Python 3.11+, git and make; everything else is installed here.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+UV = $(shell PYTHON=$(PYTHON) ./scripts/bootstrap.sh)
+
+.DEFAULT_GOAL := help
+.PHONY: help install build start dev test lint format demo bench lock docs clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with the locked environment
+
+$(INSTALLED): requirements-dev.lock pyproject.toml scripts/bootstrap.sh
+	uv="$(UV)"; test -n "$$uv" && $$uv venv --quiet --clear --python $(PYTHON) $(VENV) \
+	  && $$uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock \
+	  && $$uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+build: install ## Build wheel and sdist into dist/
+	$(UV) build --quiet --out-dir dist
+
+start: install ## Run the service with the environment's configuration
+	$(BIN)/modelsync run
+
+dev: install ## The same with console logs, restarted on every change of the source
+	APP_ENV=development $(BIN)/watchfiles --filter python "$(BIN)/modelsync run" src
+
+demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
+	@$(BIN)/modelsync demo $(if $(ONCE),--once)
+
+test: install ## All tests, with branch coverage of the core
+	$(BIN)/pytest --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
+
+lint: install ## ruff, mypy and the architecture's floors
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: install ## Format and mend what can be mended
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: install ## Measure, and write docs/benchmarks.md
+	$(BIN)/python -m bench
+
+docs: install ## Generate the reference pages from the code
+	$(BIN)/python scripts/reference.py
+
+lock: ## Resolve the dependencies anew
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --upgrade pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --upgrade --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) .cache dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,149 @@
+"""An S3 stand-in that costs next to nothing: one bucket, files made up front, bodies by sendfile.
+
+Serves ListObjectsV2 pages that are rendered once, and GET with ranges and If-Match. Every object
+has a real ETag and a real CRC64NVME, so that verification is real. Bound to loopback; ends with its parent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from awscrt.checksums import crc64nvme
+
+PAGE = 1000
+CHUNK = 8 << 20
+
+
+class Bucket:
+    """The objects below a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.objects: dict[str, tuple[int, str, str]] = {}
+        for path in root.rglob("*"):
+            if path.is_file():
+                self.objects[path.relative_to(root).as_posix()] = describe(path)
+        self.keys = sorted(self.objects, key=str.encode)
+
+    def page(self, prefix: str, start: int) -> bytes:
+        keys = [key for key in self.keys if key.startswith(prefix)][start:]
+        shown = keys[:PAGE]
+        entries = "".join(
+            f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            f"<ETag>&quot;{self.objects[key][1]}&quot;</ETag><Size>{self.objects[key][0]}</Size></Contents>"
+            for key in shown
+        )
+        more = len(keys) > PAGE
+        token = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>" if more else ""
+        truncated = str(more).lower()
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<IsTruncated>{truncated}</IsTruncated>{token}{entries}</ListBucketResult>"
+        ).encode()
+
+
+def describe(path: Path) -> tuple[int, str, str]:
+    """Size, ETag and CRC64NVME of a file."""
+    md5, crc = hashlib.md5(usedforsecurity=False), 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            md5.update(chunk)
+            crc = crc64nvme(chunk, crc)
+    return path.stat().st_size, md5.hexdigest(), base64.b64encode(crc.to_bytes(8, "big")).decode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    bucket: ClassVar[Bucket]
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        key = unquote(parts.path).lstrip("/").partition("/")[2]
+        if not key:
+            query = parse_qs(parts.query)
+            data = self.bucket.page(query.get("prefix", [""])[0], int(query.get("continuation-token", ["0"])[0]))
+            self.answer(200, len(data), {"Content-Type": "application/xml"})
+            self.wfile.write(data)
+            return
+        if key not in self.bucket.objects:
+            self.answer(404, 0, {})
+            return
+        size, etag, crc = self.bucket.objects[key]
+        if self.headers.get("If-Match", f'"{etag}"') != f'"{etag}"':
+            self.answer(412, 0, {})
+            return
+        start, end, status = 0, size, 200
+        headers = {"ETag": f'"{etag}"'}
+        if (found := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))) is not None:
+            start, end, status = int(found[1]), int(found[2]) + 1, 206
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        else:
+            headers |= {"x-amz-checksum-crc64nvme": crc, "x-amz-checksum-type": "FULL_OBJECT"}
+        self.answer(status, end - start, headers)
+        if self.command == "GET":
+            self.wfile.flush()
+            with (self.bucket.root / key).open("rb") as file:
+                while start < end:
+                    start += os.sendfile(self.connection.fileno(), file.fileno(), start, end - start)
+
+    def answer(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response_only(status)
+        self.send_header("Date", formatdate(usegmt=True))
+        self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+@contextmanager
+def stand_in(root: Path) -> Iterator[str]:
+    """Serve a directory as bucket `models`; yields the endpoint's URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.standin", str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def main() -> None:
+    Handler.bucket = Bucket(Path(sys.argv[1]))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+
+    def end_with_parent() -> None:
+        sys.stdin.read()
+        os._exit(0)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
