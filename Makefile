@@ -14,7 +14,7 @@ help: ## Show this list
 install: $(INSTALLED) ## Make .venv with the locked environment
 
 $(INSTALLED): requirements-dev.lock pyproject.toml scripts/bootstrap.sh
-	uv="$(UV)"; test -n "$$uv" && $$uv venv --quiet --clear --python $(PYTHON) $(VENV) \
+	@uv="$(UV)"; test -n "$$uv" && $$uv venv --quiet --clear --python $(PYTHON) $(VENV) \
 	  && $$uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock \
 	  && $$uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator
-from pydantic_settings import NoDecode
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,9 @@ def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Extensions = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_extensions)]
-Urls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_http_urls)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Extensions = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_extensions)]
+Urls = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_http_urls)]
 Url = Annotated[str, AfterValidator(_http_url)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 FileName = Annotated[str, AfterValidator(_file_name)]

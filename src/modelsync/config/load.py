@@ -48,7 +48,6 @@ def load(environment: Mapping[str, str] | None = None) -> Configuration:
                 problems.append(f"{name}: must be a queue's http(s) address, as the console shows it")
     settings = None
     try:
-        # Not Settings(): it would read the process's environment beside what was given.
         settings = Settings.model_validate(values)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False, include_context=False):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from modelsync.config.fields import (
     Extensions,
@@ -23,10 +22,10 @@ from modelsync.config.fields import (
 _BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$|^arn:aws[a-z-]*:s3:.+$"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The environment, read and checked. Names are those of the variables, in lower case."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=False, extra="ignore", frozen=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     # The bucket
     s3_bucket_name: Annotated[str, Field(pattern=_BUCKET), Note("The bucket that holds the models.")]
