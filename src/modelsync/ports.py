@@ -317,6 +317,10 @@ class Writer(Protocol):
         """
         ...
 
+    def drop(self, revision: Revision) -> None:
+        """Remove a kept revision that cannot be used; never the one that readers see."""
+        ...
+
     def record(self, current: Current) -> None:
         """Write the record alone."""
         ...

@@ -77,7 +77,7 @@ def test_hostile_records_never_raise(value: object) -> None:
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps({"version": 1, "files": [value]}).encode()))
 def test_a_commit_file_is_read_or_rejected(data: bytes) -> None:
     try:
-        files = parse_commit(data)
+        files = parse_commit(data, Naming())
     except Rejected:
         return
     assert files

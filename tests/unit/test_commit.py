@@ -6,10 +6,16 @@ import json
 
 import pytest
 
-from modelsync.core.commit import CommittedFile, parse_commit
+from modelsync.core.commit import CommittedFile
+from modelsync.core.commit import parse_commit as parse
+from modelsync.core.names import Naming
 from modelsync.errors import Rejected
 
 SHA256 = "a" * 64
+
+
+def parse_commit(data: bytes) -> tuple[CommittedFile, ...]:
+    return parse(data, Naming())
 
 
 def document(**changes: object) -> bytes:
@@ -37,6 +43,9 @@ def test_a_commit_file_is_read_and_unknown_keys_ignored() -> None:
         (document(size_bytes=True), "number of bytes"),
         (document(size_bytes="3"), "number of bytes"),
         (document(sha256="abc"), "no SHA-256"),
+        (document(path="LICENSE"), "never published"),
+        (document(path="modelsync.json"), "never published"),
+        (document(path="c.json"), "no weight file"),
         (document(sha256=None), "no SHA-256"),
     ],
 )

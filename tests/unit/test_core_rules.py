@@ -113,6 +113,7 @@ def test_what_is_no_record_is_refused(record: Manifest, data: bytes) -> None:
 def test_record_and_link_must_agree() -> None:
     current = Current(ALICE, REVISION, LISTING, 0.0)
     assert Published().consistent
-    assert Published(current, linked=REVISION).consistent
+    assert Published(current, linked=REVISION, kept=frozenset({REVISION})).consistent
+    assert not Published(current, linked=REVISION).consistent, "the link dangles"
     assert not Published(current).consistent
     assert not Published(linked=REVISION).consistent

@@ -36,12 +36,14 @@ ALL = [
     facts.KeyRefused("why"),
     finished(Outcome.SUCCESS),
     facts.ModelKnown(A, R, 1.0),
+    facts.RefusalKnown(ModelId("b"), "why"),
+    facts.ModelAbsent(ModelId("c")),
     facts.EventHandled("q", "published"),
     facts.MessageUnparsable("q", "why", "digest"),
     facts.StoreCalled("GetObject", "ok"),
     facts.QueueReceiveFailed("q", "why"),
     facts.HealthChanged("s3", Status.DEGRADED, "why"),
-    facts.VolumeMeasured(10, 5),
+    facts.VolumeMeasured(10, 5, reconciled=True),
     facts.ReconcileStarted("why"),
     facts.ReconcileFinished(Reconciled(1.0, 1, 2, 3, 4), 0.5),
     facts.ReconcileFailed("why"),
@@ -108,8 +110,20 @@ def test_the_board_knows_states_and_reasons(board: Board) -> None:
 
 def test_a_key_that_names_no_model_leaves_nothing_on_the_board(board: Board) -> None:
     board(facts.SyncStarted(A, "s", "why"))
-    board(finished(Outcome.NOOP))
+    board(facts.SyncFinished(A, "s", Outcome.NOOP, "why", 0.5))
     assert A not in board.models()
+
+
+def test_a_refused_model_is_known_without_a_sync_until_it_leaves_the_bucket(board: Board) -> None:
+    board(facts.RefusalKnown(A, "bad bytes"))
+    assert board.failing() == {A: "bad bytes"}
+    board(facts.ModelAbsent(A))
+    assert board.failing() == {}
+
+
+def test_a_model_that_another_replica_published_is_on_the_board(board: Board) -> None:
+    board(finished(Outcome.NOOP))
+    assert board.models()[A].revision == R
 
 
 def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "debug") -> list[dict[str, object]]:

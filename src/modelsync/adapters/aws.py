@@ -14,6 +14,8 @@ from botocore.exceptions import BotoCoreError
 
 from modelsync.errors import ConfigurationError, StoreDenied
 
+_REGION = re.compile(r"[a-z0-9-]+")
+
 
 @dataclass(frozen=True)
 class AwsOptions:
@@ -42,12 +44,17 @@ class AwsSession:
         self.session: Any = botocore.session.get_session()
         self._lock = threading.Lock()
         self._credentials: Any = None
-        self.region = self._region()
+        try:
+            self.region = self._region()
+        except BotoCoreError as error:
+            raise ConfigurationError(f"AWS configuration cannot be read: {error}") from error
 
     def _region(self) -> str:
         # botocore reads AWS_DEFAULT_REGION alone; Kubernetes' webhooks inject AWS_REGION.
         region = self.options.region or os.environ.get("AWS_REGION") or self.session.get_config_variable("region")
         if region:
+            if not _REGION.fullmatch(region):
+                raise ConfigurationError("AWS_REGION is no region's name: set it to one like eu-central-1")
             return str(region)
         if self.options.s3_endpoint_url:
             return "us-east-1"  # S3-compatible stores sign with it unless they are told otherwise
@@ -74,11 +81,22 @@ class AwsSession:
             with self._lock:
                 if self._credentials is None:
                     self._credentials = self.session.get_credentials()
-            if self._credentials is not None:
-                return self._credentials.get_frozen_credentials()  # type: ignore[no-any-return]
-        except BotoCoreError as error:
+            found = self._credentials and self._credentials.get_frozen_credentials()
+        except Exception as error:  # botocore lets through what files, STS and metadata servers throw
             raise StoreDenied(f"AWS credentials cannot be had: {error}") from error
+        if found is not None:
+            return _checked(found)
         raise StoreDenied(
             "no AWS credentials found: give the pod a role (IRSA or EKS Pod Identity), or set AWS_ACCESS_KEY_ID and"
             " AWS_SECRET_ACCESS_KEY"
         )
+
+
+def _checked(found: ReadOnlyCredentials) -> ReadOnlyCredentials:
+    """Refuse what no HTTP header can carry, most often the newline at the end of a mounted secret."""
+    for value in filter(None, (found.access_key, found.secret_key, found.token)):
+        if value != value.strip() or not value.isprintable():
+            raise StoreDenied(
+                "an AWS key, secret or session token has white space or control characters in it: store it without"
+            )
+    return found

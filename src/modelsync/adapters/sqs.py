@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from modelsync.adapters.aws import AwsSession
-from modelsync.errors import QueueMissing, QueueUnavailable
+from modelsync.errors import ConfigurationError, QueueMissing, QueueUnavailable
 from modelsync.ports import Message
 
 POLL_SECONDS = 5
@@ -26,6 +26,8 @@ _CONFIG = Config(
     user_agent_extra="modelsync",
 )
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_ODD_ANSWER = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
+"""What botocore and the reading of its answers throw at a server or a credential file that is no such thing."""
 _DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
@@ -38,10 +40,17 @@ class SqsOptions:
 
 
 def sqs_client(session: AwsSession) -> Any:
-    """One client for all queues. Import and service model cost a third of a second."""
-    return session.session.create_client(
-        "sqs", region_name=session.region, endpoint_url=session.options.sqs_endpoint_url, config=_CONFIG
-    )
+    """One client for all queues. Import and service model cost a third of a second.
+
+    Raises:
+        ConfigurationError: profile, region or endpoint cannot be.
+    """
+    try:
+        return session.session.create_client(
+            "sqs", region_name=session.region, endpoint_url=session.options.sqs_endpoint_url, config=_CONFIG
+        )
+    except (BotoCoreError, ValueError, OSError) as error:
+        raise ConfigurationError(f"SQS cannot be set up: {error}") from error
 
 
 class SqsQueue:
@@ -71,11 +80,11 @@ class SqsQueue:
                 answer = self._client.get_queue_attributes(
                     QueueUrl=self._options.url, AttributeNames=["VisibilityTimeout"]
                 )
+                seconds = float(answer["Attributes"]["VisibilityTimeout"])
         except QueueUnavailable as error:
             if isinstance(error.__cause__, ClientError) and _code(error.__cause__) in _DENIED:
                 return
             raise
-        seconds = float(answer["Attributes"]["VisibilityTimeout"])
         if seconds > 0:
             self._visibility_seconds, self._asked = seconds, {}
 
@@ -89,14 +98,14 @@ class SqsQueue:
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
                 **self._asked,
             )
-        return [
-            Message(
-                receipt=message["ReceiptHandle"],
-                body=message["Body"],
-                receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
-            )
-            for message in answer.get("Messages", [])
-        ]
+            return [
+                Message(
+                    receipt=message["ReceiptHandle"],
+                    body=message["Body"],
+                    receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+                )
+                for message in answer.get("Messages", [])
+            ]
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete deliveries."""
@@ -104,7 +113,7 @@ class SqsQueue:
             entries = [{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(batch)]
             with self._errors("delete from"):
                 answer = self._client.delete_message_batch(QueueUrl=self._options.url, Entries=entries)
-            self._lost(batch, answer)
+                self._lost(batch, answer)
 
     def hide(self, messages: Sequence[Message], seconds: float) -> Sequence[Message]:
         """Hide deliveries for so long from now on."""
@@ -116,19 +125,18 @@ class SqsQueue:
             ]
             with self._errors("change the visibility in"):
                 answer = self._client.change_message_visibility_batch(QueueUrl=self._options.url, Entries=entries)
-            lost += self._lost(batch, answer)
+                lost += self._lost(batch, answer)
         return lost
 
     def _lost(self, batch: Sequence[Message], answer: dict[str, Any]) -> list[Message]:
         """The deliveries that SQS says are not ours; a fault of its own is an error instead."""
         failed = answer.get("Failed", [])
+        if len(failed) + len(answer.get("Successful", [])) != len(batch):
+            raise QueueUnavailable(f"queue {self.name} did not answer for every message of a batch")
         for entry in failed:
             if not entry.get("SenderFault", True):
                 raise QueueUnavailable(f"queue {self.name} failed: {entry.get('Code')}")
         return [batch[int(entry["Id"])] for entry in failed]
-
-    def close(self) -> None:
-        """Nothing to do: a long poll ends by itself, and the process does not wait for it."""
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -138,15 +146,18 @@ class SqsQueue:
             code = _code(error)
             if code in _MISSING:
                 variable = f"SQS_{self.name.upper()}_QUEUE_URL"
-                raise QueueMissing(
-                    f"queue {self._options.url} does not exist: check {variable} and AWS_REGION"
-                ) from error
+                raise QueueMissing(f"queue {self.name} does not exist: check {variable} and AWS_REGION") from error
             advice = ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"
             raise QueueUnavailable(
                 f"cannot {what} queue {self.name}: SQS answered {code}{advice if code in _DENIED else ''}"
             ) from error
         except BotoCoreError as error:
             raise QueueUnavailable(f"cannot {what} queue {self.name}: {error}") from error
+        except _ODD_ANSWER as error:
+            raise QueueUnavailable(
+                f"cannot {what} queue {self.name}: no answer as SQS gives it ({type(error).__name__}): check the"
+                " endpoint and the credentials"
+            ) from error
 
 
 def _code(error: ClientError) -> str:

@@ -45,6 +45,7 @@ class Board:
         self._checks: dict[str, Check] = {}
         self._models: dict[ModelId, ModelStatus] = {}
         self._failing: dict[ModelId, str] = {}
+        self._reconciled = False
         self._sync = Check(Status.HEALTHY, "nothing has been synced yet", clock.now())
 
     def __call__(self, fact: Fact, /) -> None:
@@ -59,8 +60,14 @@ class Board:
                 self._known(model, revision, published_at)
             case facts.Published(model=model, revision=revision, published_at=published_at):
                 self._change(model, revision=revision, published_at=published_at)
+            case facts.RefusalKnown(model, reason):
+                self._change(model, state="rejected", reason=reason)
+            case facts.ModelAbsent(model=model):
+                self._absent(model)
             case facts.SyncFinished():
                 self._finished(fact)
+            case facts.VolumeMeasured(reconciled=True) | facts.ReconcileFinished():
+                self._reconciled = True
             case _:
                 pass
 
@@ -68,30 +75,51 @@ class Board:
         with self._lock:
             before = self._models.get(model)
             if before is None or before.revision != revision:
-                state = before.state if before else "current"
-                self._models[model] = ModelStatus(
-                    model, state, revision, published_at, before.reason if before else None
-                )
+                state, reason = (before.state, before.reason) if before else ("current", None)
+                self._models[model] = ModelStatus(model, state, revision, published_at, reason)
 
     def _change(self, model: ModelId, **changes: object) -> None:
         with self._lock:
             before = self._models.get(model) or ModelStatus(model, "syncing")
-            self._models[model] = replace(before, **changes)  # type: ignore[arg-type]
+            self._put(replace(before, **changes))  # type: ignore[arg-type]
+
+    def _absent(self, model: ModelId) -> None:
+        with self._lock:
+            before = self._models.get(model)
+            if before is not None and before.state != "syncing":
+                self._put(replace(before, state="current" if before.revision else "absent", reason=None))
 
     def _finished(self, fact: facts.SyncFinished) -> None:
         with self._lock:
             before = self._models.get(fact.model) or ModelStatus(fact.model, "syncing")
             state = _STATES.get(fact.outcome, "current")
-            if state == "current" and before.revision is None:
-                self._models.pop(fact.model, None)  # a key that names no model
+            if state == "current":
+                revision = fact.revision or before.revision
+                state = "current" if revision else "absent"
+                self._put(replace(before, state=state, reason=None, revision=revision))
             else:
-                reason = None if state == "current" else fact.reason
-                self._models[fact.model] = replace(before, state=state, reason=reason)
-            if state in {"rejected", "failed"}:
-                self._failing[fact.model] = fact.reason
-            else:
-                self._failing.pop(fact.model, None)
-            self._sync = move(self._sync, *sync_check(self._failing), self._clock.now())
+                self._put(replace(before, state=state, reason=fact.reason))
+
+    def _put(self, status: ModelStatus) -> None:
+        """Take a model's new status; one that is neither published nor in the bucket is forgotten."""
+        self._failing.pop(status.model, None)
+        if status.state == "absent":
+            self._models.pop(status.model, None)
+        else:
+            self._models[status.model] = status
+            if status.state in {"rejected", "failed"}:
+                self._failing[status.model] = status.reason or status.state
+        self._sync = move(self._sync, *sync_check(self._failing), self._clock.now())
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether a comparison with the bucket has ever finished on this volume."""
+        return self._reconciled
+
+    def failing(self) -> dict[ModelId, str]:
+        """Models that are rejected or failed, and why."""
+        with self._lock:
+            return dict(self._failing)
 
     def checks(self) -> dict[str, Check]:
         """All health checks by name."""

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat
-from modelsync.core.facts import KeyRefused, ModelKnown
+from modelsync.core.facts import KeyRefused, ModelAbsent, ModelKnown, RefusalKnown
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming, Refused
 from modelsync.core.objects import RemoteObject, gather, gather_all
@@ -75,6 +75,8 @@ class Comparison:
                 changed += 1
                 mark(model)
         self._namespace.keep_only(seen | known)
+        for model in known - seen:
+            self._observe(ModelAbsent(model))
         return Reconciled(
             finished_at=self._clock.now(),
             models=len(seen),
@@ -96,4 +98,10 @@ class Comparison:
             self._observe(ModelKnown(model, published.current.revision, published.current.published_at))
             if published.current.pin is not None:
                 return False
-        return not in_step(self._namespace.judge(snapshot).digest, published)
+        listing = self._namespace.judge(snapshot).digest
+        if not in_step(listing, published):
+            return True
+        for record in published.quarantined:
+            if record.listing == listing:
+                self._observe(RefusalKnown(model, record.reason))
+        return False

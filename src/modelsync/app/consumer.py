@@ -6,7 +6,7 @@ import hashlib
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelsync.app.dirty import DirtyModels
 from modelsync.app.progress import Beat
@@ -23,7 +23,7 @@ _BACKOFF_BASE_SECONDS = 1.0
 _BACKOFF_CAP_SECONDS = 60.0
 _BUSY_SECONDS = 3.0
 _UNPARSABLE_SECONDS = 30.0
-_UNPARSABLE_CAP_SECONDS = 900.0
+_RETURN_CAP_SECONDS = 900.0
 _KEEPER_SECONDS = 1.0
 
 
@@ -36,12 +36,14 @@ class ConsumerOptions:
         naming: which keys are which models.
         settle_seconds: how long to wait after a model's last event, if it has no commit file.
         most_waiting: messages in hand for models that nobody has looked at yet; above it, none is received.
+        most_held: messages in hand in all, those of models that fail or wait for more files included.
     """
 
     bucket: str
     naming: Naming
     settle_seconds: float
     most_waiting: int = 1000
+    most_held: int = 10_000
 
 
 class Delivery:
@@ -121,7 +123,8 @@ class Consumer:
 
     def _room(self) -> bool:
         with self._changed:
-            return sum(delivery.untried for delivery in self._held.values()) < self._options.most_waiting
+            untried = sum(delivery.untried for delivery in self._held.values())
+            return untried < self._options.most_waiting and len(self._held) < self._options.most_held
 
     @staticmethod
     def _backoff(failures: int) -> float:
@@ -133,7 +136,7 @@ class Consumer:
         )
 
     def _accept(self, message: Message) -> None:
-        delivery = Delivery(message, self._settle)
+        delivery = Delivery(replace(message, body=""), self._settle)  # the body is not needed again
         with self._changed:
             if not self._held:
                 self._heartbeat_due = self._clock.monotonic() + self._heartbeat_seconds
@@ -178,14 +181,13 @@ class Consumer:
 
     def _reject(self, message: Message, why: Unparsable) -> None:
         """Leave a message that nobody can read to the queue's redrive policy, without a hot loop."""
-        digest = hashlib.sha256(message.body.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(message.body.encode(errors="surrogatepass")).hexdigest()[:16]
         self._observe(MessageUnparsable(self.name, why.reason, digest))
         self._observe(EventHandled(self.name, "unparsable"))
-        seconds = min(_UNPARSABLE_CAP_SECONDS, _UNPARSABLE_SECONDS * 2 ** min(message.receive_count - 1, 10))
         with self._changed:
             self._held.pop(message.receipt, None)
         try:
-            self._queue.hide([message], seconds)
+            self._queue.hide([message], _growing(_UNPARSABLE_SECONDS, message))
         except (QueueUnavailable, QueueMissing) as error:
             self._health(Status.DEGRADED, str(error))
 
@@ -219,8 +221,8 @@ class Consumer:
         busy = [delivery.message for delivery in settled if delivery.outcome is Outcome.BUSY]
         done = [delivery.message for delivery in settled if delivery.outcome is not Outcome.BUSY]
         try:
-            if busy:
-                self._queue.hide(busy, _BUSY_SECONDS)
+            for message in busy:
+                self._queue.hide([message], _growing(_BUSY_SECONDS, message))
             if done:
                 self._queue.delete(done)
         except (QueueUnavailable, QueueMissing) as error:
@@ -264,6 +266,11 @@ class Consumer:
 
     def _health(self, status: Status, reason: str) -> None:
         self._observe(HealthChanged(f"queue:{self.name}", status, reason))
+
+
+def _growing(base_seconds: float, message: Message) -> float:
+    """How long to hide a message that goes back: longer each time, so that redrive is not reached in moments."""
+    return min(_RETURN_CAP_SECONDS, base_seconds * 2.0 ** min(message.receive_count - 1, 10))
 
 
 _ENDINGS = {

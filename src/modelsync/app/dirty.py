@@ -54,6 +54,7 @@ class Work:
 class _Entry:
     why: str
     due: float
+    urgent: bool = False
     event_at: float | None = None
     failures: int = 0
     claims: list[Claim] = field(default_factory=list)
@@ -80,7 +81,10 @@ class DirtyModels:
         event_at: float | None = None,
         claim: Claim | None = None,
     ) -> None:
-        """Say that a model needs a look, `delay_seconds` from now: the last call decides when."""
+        """Say that a model needs a look, `delay_seconds` from now.
+
+        The last call decides when, but what was asked for at once is not put off by a later event.
+        """
         with self._changed:
             due = self._clock.monotonic() + delay_seconds
             entry = self._entries.get(model)
@@ -89,8 +93,11 @@ class DirtyModels:
             elif entry.failures:
                 # A storm of events must not turn a failing model into a hot loop.
                 entry.due = min(entry.due, max(due, self._clock.monotonic() + _LEAST_SECONDS_BETWEEN_FAILURES))
+            elif entry.urgent:
+                entry.due = min(entry.due, due)
             else:
                 entry.due = due
+            entry.urgent = entry.urgent or delay_seconds == 0
             entry.event_at = _earliest(entry.event_at, event_at)
             if claim is not None:
                 entry.claims.append(claim)
@@ -110,16 +117,24 @@ class DirtyModels:
         return None
 
     def done(self, work: Work, outcome: Outcome, *, retry_seconds: float | None = None) -> None:
-        """Hand a model back: for good, or to be taken again after `retry_seconds`."""
+        """Hand a model back: for good, or to be taken again after `retry_seconds`.
+
+        What another worker is at is taken again too, but whoever claims it is told at once: a
+        message goes back to the queue meanwhile.
+        """
+        final = retry_seconds is None or outcome is Outcome.BUSY
+        claims = list(work.claims)
         with self._changed:
+            if final:
+                work.claims = []
             self._running.discard(work.model)
             if retry_seconds is not None:
                 self._again(work, failed=outcome is Outcome.ERROR, retry_seconds=retry_seconds)
             if work.model in self._entries:
                 self._push(work.model)
             self._changed.notify_all()
-        for claim in work.claims:
-            claim.tried(work.model, outcome, final=retry_seconds is None)
+        for claim in claims:
+            claim.tried(work.model, outcome, final=final)
 
     def park(self, work: Work) -> None:
         """Hand a model back unfinished while the service ends: whoever claims it gets no answer."""

@@ -91,7 +91,7 @@ class FileFetch:
             etag=self._planned.object.etag,
             version_id=details.version_id or self._planned.object.version_id,
             crc64nvme=f"{crc:016x}",
-            proof=demands[0].proof.value,
+            proof=demands[-1].proof.value,
             sha256=self._planned.sha256,
         )
         context = self._context

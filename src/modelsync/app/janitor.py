@@ -37,9 +37,10 @@ class Janitor:
             self._volume.check()
             self._volume.sweep()
             space = self._volume.space()
+            reconciled = self._volume.reconciled() is not None
         except (VolumeUnusable, VolumeFailed) as error:
             readable = self._volume.readable()
             self._observe(HealthChanged("volume", Status.DEGRADED if readable else Status.UNHEALTHY, str(error)))
         else:
-            self._observe(VolumeMeasured(space.total_bytes, space.free_bytes))
+            self._observe(VolumeMeasured(space.total_bytes, space.free_bytes, reconciled))
             self._observe(HealthChanged("volume", Status.HEALTHY, "the volume can be written"))

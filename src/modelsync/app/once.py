@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelsync.app.compare import Comparison
@@ -31,13 +31,22 @@ class OneShot:
     """Syncs the models that are asked for, or all that the bucket has."""
 
     def __init__(
-        self, *, comparison: Comparison, sync: ModelSync, dirty: DirtyModels, volume: Volume, clock: Clock, workers: int
+        self,
+        *,
+        comparison: Comparison,
+        sync: ModelSync,
+        dirty: DirtyModels,
+        volume: Volume,
+        clock: Clock,
+        failing: Callable[[], Mapping[ModelId, str]],
+        workers: int,
     ) -> None:
         self._comparison = comparison
         self._sync = sync
         self._dirty = dirty
         self._volume = volume
         self._clock = clock
+        self._failing = failing
         self._workers = workers
         self._lock = threading.Lock()
         self._results: dict[ModelId, SyncResult] = {}
@@ -52,7 +61,7 @@ class OneShot:
             stop: parks the work.
 
         Returns:
-            An outcome for each model that had work to do, in order of their names.
+            An outcome for each model that had work to do or stands refused, in order of their names.
 
         Raises:
             StoreUnavailable, StoreDenied, BucketMissing, VolumeFailed: there is no list of models.
@@ -79,6 +88,8 @@ class OneShot:
             raise self._failure
         if found is not None:
             self._volume.record_reconciled(found)
+        for model, reason in self._failing().items():
+            self._results.setdefault(model, SyncResult(Outcome.REJECTED, reason))
         return [ModelOutcome(model, self._results[model]) for model in sorted(self._results)]
 
     def _work(self, stop: threading.Event, marked: set[ModelId]) -> None:
@@ -106,7 +117,7 @@ class OneShot:
             self._waits[work.model] = self._waits.get(work.model, 0) + 1
             if self._waits[work.model] >= _ATTEMPTS:
                 return None
-        return result.wait_seconds if result.outcome is Outcome.BUSY else retry_seconds(work, result)
+        return retry_seconds(work, result)
 
     def _complete(self, marked: set[ModelId]) -> bool:
         with self._lock:

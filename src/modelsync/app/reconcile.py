@@ -16,6 +16,7 @@ from modelsync.errors import ConfigurationError, ModelSyncError, Stopped, TryAga
 from modelsync.ports import Clock, Observer, Volume
 
 _POLL_SECONDS = 1.0
+_FOLLOW_SECONDS = 0.02
 _RETRY_BASE_SECONDS = 2.0
 _RETRY_CAP_SECONDS = 60.0
 _JITTER = 0.1
@@ -130,9 +131,11 @@ class Reconciler:
 
         found = self._comparison.run(mark, stop, beat)
         self._observe(HealthChanged("s3", Status.HEALTHY, "the bucket answers"))
+        patience = self._clock.monotonic() + (self._interval_seconds or float("inf"))
         while tried.left():
             beat()
-            if self._clock.wait(stop, 0.02):
+            # A download of hours must not keep the next comparison waiting.
+            if self._asked.is_set() or self._clock.monotonic() > patience or self._clock.wait(stop, _FOLLOW_SECONDS):
                 return
         self._volume.record_reconciled(found)
         self._observe(ReconcileFinished(found, self._clock.monotonic() - start))

@@ -143,8 +143,12 @@ class Sink:
 
 
 def demands_on(details: ObjectDetails, planned: PlannedFile) -> list[Expected]:
-    """Everything that a file is held against, the strongest first."""
+    """Everything that a file is held against, in order.
+
+    S3's own checksum comes first: only bytes that arrived as they were uploaded can say whether
+    the upload is the one that the commit file means.
+    """
     demands = [expected(details)]
     if planned.sha256 is not None:
-        demands.insert(0, Expected(Proof.COMMIT, planned.sha256))
+        demands.append(Expected(Proof.COMMIT, planned.sha256))
     return demands

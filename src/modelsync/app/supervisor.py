@@ -24,12 +24,17 @@ class _Member:
 class Supervisor:
     """Starts loops and watches over them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, on_failure: Callable[[str], None]) -> None:
+        """Make it.
+
+        Args:
+            clock: for beats.
+            on_failure: told the name of a loop that failed.
+        """
         self._clock = clock
+        self._on_failure = on_failure
         self._members: dict[str, _Member] = {}
         self._failed: tuple[str, BaseException] | None = None
-        self.ending = threading.Event()
-        """Set when the service is asked to end, or a loop failed."""
 
     def spawn(self, name: str, loop: Loop, stop: threading.Event, *, silence_seconds: float) -> None:
         """Start a loop in a thread of its own.
@@ -49,7 +54,7 @@ class Supervisor:
                 loop(stop, beat)
             except BaseException as error:  # noqa: BLE001 - handed to `failure`
                 self._failed = self._failed or (name, error)
-                self.ending.set()
+                self._on_failure(name)
 
         # Daemons: a loop that hangs in a system call must not keep the process alive.
         member = _Member(threading.Thread(target=body, name=name, daemon=True), silence_seconds)

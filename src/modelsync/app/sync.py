@@ -199,7 +199,7 @@ class ModelSync:
             while count := body.readinto(memoryview(data)[offset:]):
                 offset += count
                 context.check()
-        return parse_commit(bytes(data))
+        return parse_commit(bytes(data), self._options.naming)
 
     def _build(
         self,
@@ -236,8 +236,8 @@ class ModelSync:
         for remaining in reversed(range(_VERIFY_ATTEMPTS)):
             try:
                 return self._fetcher.fetch(build, staging, context)
-            except VerificationFailed as error:
-                if not remaining or error.proof == Proof.COMMIT:
+            except VerificationFailed:
+                if not remaining:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -269,7 +269,8 @@ class ModelSync:
     ) -> SyncResult:
         manifest = self._volume.manifest(work.model, revision)
         if manifest is None:
-            raise ObjectChanged(f"revision {revision} vanished from the volume")
+            writer.drop(revision)
+            raise ObjectChanged(f"the manifest of revision {revision} cannot be read: it is built anew")
         before = on_volume.current
         now = self._clock.now()
         superseded = (Superseded(before.revision, now),) if before and before.revision != revision else ()

@@ -60,7 +60,7 @@ def retry_seconds(work: Work, result: SyncResult) -> float | None:
                 cap_seconds=RETRY_CAP_SECONDS,
                 jitter=random.random(),  # noqa: S311 - no secret
             )
-        case Outcome.WAITING:
+        case Outcome.WAITING | Outcome.BUSY:
             return INCOMPLETE_RECHECK_SECONDS if result.wait_seconds is None else result.wait_seconds
         case _:
             return None

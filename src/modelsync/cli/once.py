@@ -51,6 +51,7 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         dirty=parts.dirty,
         volume=parts.volume,
         clock=parts.clock,
+        failing=parts.board.failing,
         workers=configuration.settings.sync_workers,
     )
     try:

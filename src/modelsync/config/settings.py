@@ -19,7 +19,7 @@ from modelsync.config.fields import (
     one_of,
 )
 
-_BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$|^arn:aws[a-z-]*:s3:.+$"
+_BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
 
 
 class Settings(BaseModel):

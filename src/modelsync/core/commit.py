@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from modelsync.core.names import RelPath, unsafe
+from modelsync.core.names import Naming, RelPath, unsafe
 from modelsync.errors import Rejected
 
 MAX_BYTES = 4 << 20
@@ -30,11 +30,12 @@ class CommittedFile:
     sha256: str
 
 
-def parse_commit(data: bytes) -> tuple[CommittedFile, ...]:
+def parse_commit(data: bytes, naming: Naming) -> tuple[CommittedFile, ...]:
     """Read a commit file.
 
     Raises:
-        Rejected: rule `commit-file`; it is malformed, of another version, or lists an unsafe path.
+        Rejected: rule `commit-file`; it is malformed, of another version, lists a path that is unsafe
+            or never published, or no weight file.
     """
     try:
         document = json.loads(data)
@@ -48,6 +49,11 @@ def parse_commit(data: bytes) -> tuple[CommittedFile, ...]:
     files = tuple(_entry(entry) for entry in entries)
     if len({file.path for file in files}) != len(files):
         raise _bad("it lists a path twice")
+    for file in files:
+        if file.path == naming.commit_file or not naming.is_known(file.path):
+            raise _bad(f"it lists {file.path!r}, which is never published (see COMPANION_FILE_EXTENSIONS)")
+    if not any(naming.is_weight(file.path) for file in files):
+        raise _bad("it lists no weight file (see MODEL_FILE_EXTENSIONS)")
     return files
 
 

@@ -139,6 +139,21 @@ class ModelKnown:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalKnown:
+    """The bucket still shows what was refused before; found without a sync."""
+
+    model: ModelId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAbsent:
+    """The bucket has no such model any more."""
+
+    model: ModelId
+
+
+@dataclass(frozen=True, slots=True)
 class EventHandled:
     """A queue message came to its end: `published`, `noop`, `rejected`, `returned`, `ignored`, `unparsable`."""
 
@@ -182,10 +197,11 @@ class HealthChanged:
 
 @dataclass(frozen=True, slots=True)
 class VolumeMeasured:
-    """How large the volume is and how much of it is free."""
+    """How large the volume is, how much of it is free, and whether a comparison ever finished on it."""
 
     total_bytes: int
     free_bytes: int
+    reconciled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +255,8 @@ Fact = (
     | KeyRefused
     | SyncFinished
     | ModelKnown
+    | RefusalKnown
+    | ModelAbsent
     | EventHandled
     | MessageUnparsable
     | StoreCalled

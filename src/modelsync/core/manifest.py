@@ -204,5 +204,7 @@ class Published:
 
     @property
     def consistent(self) -> bool:
-        """Whether record and link name the same revision, or neither exists."""
-        return self.linked == (self.current.revision if self.current else None)
+        """Whether record and link name the same revision and it is there, or neither exists."""
+        if self.linked is None:
+            return self.current is None
+        return self.current is not None and self.current.revision == self.linked and self.linked in self.kept

@@ -68,9 +68,9 @@ class Snapshot:
 
         Two equal digests mean that nothing needs to be fetched, not even the commit file.
         """
-        entries = [(file.path, file.object.size_bytes, file.object.etag) for file in self.files]
+        entries = [(file.path, file.object.size_bytes, _version(file.object)) for file in self.files]
         if self.commit is not None:
-            entries.append((RelPath("\0commit"), self.commit.size_bytes, self.commit.etag))
+            entries.append((RelPath("\0commit"), self.commit.size_bytes, _version(self.commit)))
         if self.refused is not None:
             entries.append((RelPath("\0refused"), 0, self.refused))
         return Digest(_digest(entries))
@@ -84,6 +84,11 @@ class Snapshot:
 def revision_of(files: Iterable[ModelFile]) -> Revision:
     """Name a content: a digest of its sorted (relative path, size, etag)."""
     return Revision(_digest((file.path, file.object.size_bytes, file.object.etag) for file in files))
+
+
+def _version(remote: RemoteObject) -> str:
+    """With its time, so that the same bytes uploaded once more, to mend what was refused, are looked at."""
+    return f"{remote.etag}@{remote.last_modified:.3f}"
 
 
 def _digest(entries: Iterable[tuple[str, int, str]]) -> str:

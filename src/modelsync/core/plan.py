@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
-from modelsync.core.manifest import Published
+from modelsync.core.manifest import Published, Quarantine
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 
@@ -82,6 +82,9 @@ class Build:
 
 Decision = Noop | Gone | Wait | Refuse | Switch | Build
 
+VOLUME_RULES = frozenset({"path-taken"})
+"""Rules that look at the volume, which an operator can change without a change in the bucket."""
+
 INCOMPLETE_RECHECK_SECONDS = 30.0
 """How soon an incomplete commit is listed again if no event comes."""
 
@@ -91,8 +94,13 @@ def in_step(listing: Digest, published: Published) -> bool:
     if not published.consistent or published.leftover:
         return False
     return (published.current is not None and published.current.listing == listing) or any(
-        record.listing == listing for record in published.quarantined
+        _stands(record, listing) for record in published.quarantined
     )
+
+
+def _stands(record: Quarantine, listing: Digest) -> bool:
+    """Whether a refusal still holds: it was for this listing, and for something that the bucket shows."""
+    return record.listing == listing and record.rule not in VOLUME_RULES
 
 
 def triage(
@@ -115,7 +123,7 @@ def triage(
     if current is not None and current.listing == listing and published.consistent:
         return Noop("the bucket has not changed since it was published")
     for record in published.quarantined:
-        if record.listing == listing:
+        if _stands(record, listing):
             return Refuse(record.revision, record.rule, record.reason, known=True)
     if snapshot.refused is not None:
         return Refuse(revision_of(snapshot.files), "key", snapshot.refused)
@@ -146,7 +154,7 @@ def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, published: 
             for entry in sorted(commit, key=lambda entry: entry.path)
         )
     revision = revision_of(ModelFile(file.path, file.object) for file in chosen)
-    if published.current is not None and published.current.revision == revision == published.linked:
+    if published.consistent and published.linked == revision:
         return Noop("the files have not changed since they were published", relist=True)
     if revision in published.kept:
         return Switch(revision, "the revision is on the volume already")

@@ -110,7 +110,7 @@ def _stage(base: Path, console: Console) -> Iterator[_Stage]:
         try:
             yield _Stage(emulator, place, emulator.client("s3"), service, view, reader)
         finally:
-            service.supervisor.ending.set()
+            service.wakes.put("the show is over")
             worker.join(10)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import Self
+from queue import SimpleQueue
 
 import structlog
 
@@ -35,6 +33,7 @@ from modelsync.web.server import HttpServer
 _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
+COMPARE = "compare"
 _PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
@@ -48,10 +47,18 @@ class Service:
     supervisor: Supervisor
     consumers: Sequence[Consumer]
     http: HttpServer
+    wakes: SimpleQueue[str]
 
     @classmethod
-    def build(cls, configuration: Configuration, sinks: Sequence[Observer] = ()) -> Service:
+    def build(
+        cls, configuration: Configuration, *, wakes: SimpleQueue[str] | None = None, sinks: Sequence[Observer] = ()
+    ) -> Service:
         """Put everything together and try what can be tried.
+
+        Args:
+            configuration: what it goes by.
+            wakes: `COMPARE` put in asks for a comparison, anything else ends the service and says why.
+            sinks: told all facts, beside logs and metrics.
 
         Raises:
             ConfigurationError: with all that an operator needs to know.
@@ -68,27 +75,28 @@ class Service:
             observe=parts.observe,
             interval_seconds=configuration.settings.reconcile_interval_seconds,
         )
-        supervisor = Supervisor(parts.clock)
+        wakes = wakes or SimpleQueue()
+        supervisor = Supervisor(parts.clock, on_failure=lambda name: wakes.put(f"{name} failed"))
         views = Views(
             checks=board.checks,
-            not_ready=_readiness(parts),
+            not_ready=_readiness(board),
             silent=supervisor.silent,
             metrics=metrics.render,
         )
         consumers = _consumers(configuration, parts)
         http = HttpServer(options.http(configuration.settings), make_api(views))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http)
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes)
 
     def run(self) -> int:
-        """Run until a signal or a failure; return the exit code."""
-        settings = self.configuration.settings
+        """Run until `stop` is called or a loop fails; return the exit code."""
         draining, stop = threading.Event(), threading.Event()
         self._start(draining, stop)
-        with _signals(self.supervisor, self.reconciler.ask) as caught:
-            self.supervisor.ending.wait()
-            failure = self.supervisor.failure
-            self.parts.observe(ServiceStopping(f"{failure[0]} failed" if failure else caught()))
-            self._end(draining, stop, settings.shutdown_grace_seconds)
+        # SimpleQueue is the one thing that a signal handler may touch at any moment.
+        while (why := self.wakes.get()) == COMPARE:
+            self.reconciler.ask()
+        failure = self.supervisor.failure
+        self.parts.observe(ServiceStopping(f"{failure[0]} failed" if failure else why))
+        self._end(draining, stop, self.configuration.settings.shutdown_grace_seconds)
         if failure is not None:
             structlog.get_logger().error("a loop failed", loop=failure[0], exc_info=failure[1])
             return 1
@@ -127,8 +135,12 @@ class Service:
             self.parts.dirty.drain(now + grace_seconds)
         self.supervisor.join("receive-", now + grace_seconds)
         stop.set()
-        for consumer in self.consumers:
-            consumer.release()
+        # Side by side, and no longer than the grace: a queue that hangs must not hold the others' messages.
+        releases = [threading.Thread(target=consumer.release, daemon=True) for consumer in self.consumers]
+        for release in releases:
+            release.start()
+        for release in releases:
+            release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
         self.parts.close()
         self.http.stop()
 
@@ -157,50 +169,15 @@ def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:
     return consumers
 
 
-def _readiness(parts: Parts) -> Callable[[], str | None]:
-    finished = False
+def _readiness(board: Board) -> Callable[[], str | None]:
+    """Readiness from what is known already: a probe must not wait for a volume that hangs."""
 
     def not_ready() -> str | None:
-        nonlocal finished
-        finished = finished or parts.volume.reconciled() is not None
-        if not finished:
+        volume = board.checks().get("volume")
+        if volume is not None and volume.status is Status.UNHEALTHY:
+            return f"the volume cannot be read: {volume.reason}"
+        if not board.reconciled:
             return "no comparison with the bucket has ever finished on this volume"
-        if not parts.volume.readable():
-            return "the volume cannot be read"
         return None
 
     return not_ready
-
-
-class _signals:  # noqa: N801 - used as a context manager
-    """Routes signals while the service runs; called, it tells which one came."""
-
-    def __init__(self, supervisor: Supervisor, reconcile: Callable[[], None]) -> None:
-        self._supervisor = supervisor
-        self._reconcile = reconcile
-        self._caught = "asked to"
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in (
-                (signal.SIGTERM, self._end),
-                (signal.SIGINT, self._end),
-                (signal.SIGHUP, self._compare),
-            ):
-                self._before[number] = signal.signal(number, handler)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def __call__(self) -> str:
-        return self._caught
-
-    def _end(self, number: int, _frame: FrameType | None) -> None:
-        self._caught = signal.Signals(number).name
-        self._supervisor.ending.set()
-
-    def _compare(self, _number: int, _frame: FrameType | None) -> None:
-        self._reconcile()

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from modelsync.adapters.s3.endpoint import Endpoint
-from modelsync.errors import Stopped, StoreUnavailable
+from modelsync.errors import ConfigurationError, Stopped, StoreUnavailable
 
 _IDLE_SECONDS = 10.0  # S3 closes connections that idle somewhat longer
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.BadStatusLine)
@@ -56,8 +56,14 @@ class Connections:
             StoreUnavailable: the host cannot be reached, or did not answer in time.
             Stopped: the pool is closed.
         """
-        with _network_errors():
-            connection, response = self._send(method, target, headers)
+        try:
+            with _network_errors():
+                connection, response = self._send(method, target, headers)
+        except ValueError:
+            # Its message would show headers, the signature among them.
+            raise StoreUnavailable(
+                "S3 cannot be asked: the endpoint, a key or a header holds what HTTP does not allow"
+            ) from None
         try:
             with _network_errors():
                 yield response
@@ -72,6 +78,8 @@ class Connections:
         while True:
             connection, fresh = self._acquire()
             try:
+                if fresh:
+                    self._connect(connection)
                 connection.request(method, self._through_proxy(target), headers=dict(headers))
                 self._watch(connection)
                 return connection, connection.getresponse()
@@ -83,6 +91,11 @@ class Connections:
             except BaseException:
                 self._release(connection, reusable=False)
                 raise
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        connection.timeout = self._timeouts.connect
+        connection.connect()
+        connection.sock.settimeout(self._timeouts.read)
 
     def _watch(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -153,7 +166,11 @@ def _network_errors() -> Iterator[None]:
 
 def _tls_context() -> ssl.SSLContext:
     # SSL_CERT_FILE is read by OpenSSL itself.
-    return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise ConfigurationError(f"AWS_CA_BUNDLE={bundle} cannot be read: {error.strerror or error}") from error
 
 
 def _proxy_for(endpoint: Endpoint) -> tuple[str, int] | None:
@@ -161,4 +178,8 @@ def _proxy_for(endpoint: Endpoint) -> tuple[str, int] | None:
     if not proxy or proxy_bypass(endpoint.netloc):
         return None
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return (parts.hostname, parts.port or 80) if parts.hostname else None
+    try:
+        port = parts.port or 80
+    except ValueError as error:
+        raise ConfigurationError(f"{endpoint.scheme.upper()}_PROXY is no address: write host:port") from error
+    return (parts.hostname, port) if parts.hostname else None

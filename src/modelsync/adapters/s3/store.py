@@ -27,6 +27,8 @@ from modelsync.errors import ModelSyncError, ObjectChanged, StoreUnavailable
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
+_PAGE_SECONDS = 60.0
+_READ_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class S3Store:
         """Ask whether the bucket can be listed."""
         query = {"list-type": "2", "max-keys": "1"}
         with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
-            response.read(_MAX_PAGE_BYTES)
+            _read_page(response)
 
     def list(self, prefix: str) -> Listing:
         """List all objects whose keys start with the prefix."""
@@ -110,12 +112,13 @@ class S3Store:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         while True:
             with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
-                data = response.read(_MAX_PAGE_BYTES)
-                page = parse_list_page(data)
+                page = parse_list_page(_read_page(response))
                 at = _answered_at(response)
             yield page, at
             if page.next_token is None:
                 return
+            if page.next_token == query.get("continuation-token"):
+                raise StoreUnavailable("S3's listing goes round in a circle")
             query["continuation-token"] = page.next_token
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
@@ -193,6 +196,17 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
     if details.etag != remote.etag or details.size_bytes != remote.size_bytes:
         raise ObjectChanged(f"{remote.key!r} was replaced since it was listed")
     return details
+
+
+def _read_page(response: http.client.HTTPResponse) -> bytes:
+    """Read a listing's page, within bounds of size and time."""
+    deadline = time.monotonic() + _PAGE_SECONDS
+    page = bytearray()
+    while data := response.read1(_READ_BYTES):
+        page += data
+        if len(page) > _MAX_PAGE_BYTES or time.monotonic() > deadline:
+            raise StoreUnavailable(f"a page of S3's listing took over {_PAGE_SECONDS:.0f} s or {_MAX_PAGE_BYTES} bytes")
+    return bytes(page)
 
 
 def _length(response: http.client.HTTPResponse) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_plus
 from xml.parsers import expat
@@ -11,38 +11,46 @@ from xml.parsers import expat
 from modelsync.core.objects import RemoteObject
 from modelsync.errors import StoreUnavailable
 
+_MAX_SIZE_BYTES = 1 << 50  # far above what S3 stores
 
-@dataclass
+
+@dataclass(frozen=True)
 class ListPage:
-    """One answer of ListObjectsV2."""
+    """One answer of ListObjectsV2. `next_token`: where it goes on, or None at the end."""
 
-    objects: list[RemoteObject] = field(default_factory=list)
-    next_token: str | None = None
+    objects: list[RemoteObject]
+    next_token: str | None
 
 
 def parse_list_page(data: bytes) -> ListPage:
-    """Read an answer of ListObjectsV2 with `encoding-type=url`.
+    """Read an answer of ListObjectsV2.
 
     Raises:
-        StoreUnavailable: it is none, or breaks off.
+        StoreUnavailable: it is none, breaks off, or does not say where it goes on.
     """
-    page = ListPage()
-    entry: dict[str, str] = {}
+    entries: list[dict[str, str]] = [{}]
+    top: dict[str, str] = {}
 
     def end(path: tuple[str, ...], text: str) -> None:
         match path:
             case (_, "Contents", name):
-                entry[name] = text
+                entries[-1][name] = text
             case (_, "Contents"):
-                page.objects.append(_object(entry))
-                entry.clear()
-            case (_, "NextContinuationToken"):
-                page.next_token = text
+                entries.append({})
+            case (_, name):
+                top[name] = text
 
     root = _parse(data, end)
     if root != "ListBucketResult":
         raise StoreUnavailable(f"S3 answered a listing with {root or 'nothing'}")
-    return page
+    # Not every store heeds `encoding-type`; those that do say so, some behind the entries.
+    decode = unquote_plus if top.get("EncodingType") == "url" else str
+    next_token = None
+    if top.get("IsTruncated") == "true":
+        next_token = top.get("NextContinuationToken")
+        if not next_token:
+            raise StoreUnavailable("S3's listing is not complete and does not say where it goes on")
+    return ListPage([_object(entry, decode) for entry in entries[:-1]], next_token)
 
 
 def parse_error(data: bytes) -> dict[str, str]:
@@ -61,21 +69,24 @@ def parse_error(data: bytes) -> dict[str, str]:
     return fields
 
 
-def _object(entry: dict[str, str]) -> RemoteObject:
+def _object(entry: dict[str, str], decode: Callable[[str], str]) -> RemoteObject:
     try:
-        return RemoteObject(
-            key=unquote_plus(entry["Key"]),
+        remote = RemoteObject(
+            key=decode(entry["Key"]),
             size_bytes=int(entry["Size"]),
             etag=entry.get("ETag", "").strip('"'),
             last_modified=datetime.fromisoformat(entry["LastModified"]).timestamp(),
         )
     except (KeyError, ValueError) as error:
         raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {error}") from error
+    if not (0 <= remote.size_bytes <= _MAX_SIZE_BYTES and remote.etag.isascii() and remote.etag.isprintable()):
+        raise StoreUnavailable(f"S3's listing has an impossible size or ETag for {remote.key!r}")
+    return remote
 
 
 def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:
     """Call `end` with the path and text of each element; return the root's name."""
-    parser = expat.ParserCreate(namespace_separator=None)
+    parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     path: list[str] = []
     texts: list[str] = []
@@ -97,6 +108,6 @@ def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | No
     parser.CharacterDataHandler = texts.append
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise StoreUnavailable(f"S3's answer is no XML: {error}") from error
     return root[0] if root else None

@@ -29,7 +29,7 @@ from modelsync.adapters.volume.writer import (
     read_quarantine,
 )
 from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled
-from modelsync.core.names import RESERVED, ModelId, decode
+from modelsync.core.names import RESERVED, ModelId, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.errors import ModelBusy, VolumeUnusable
 from modelsync.ports import Space
@@ -49,7 +49,7 @@ class LocalVolume:
 
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
-        if not self._base.is_dir():
+        if not _is_directory(self._base):
             raise VolumeUnusable(
                 f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
             )
@@ -96,7 +96,8 @@ class LocalVolume:
     def models(self) -> list[ModelId]:
         """All models that the volume knows."""
         with volume_errors("list the models on the volume"):
-            return [decode(name) for name in names_in(self._models)]
+            found = [decode(name) for name in names_in(self._models)]
+            return [model for model in found if unsafe(model) is None and unsafe_model(model) is None]
 
     def linked(self, model: ModelId) -> Revision | None:
         """The revision that the model's link points to, or None without a link of ours."""
@@ -156,6 +157,7 @@ class LocalVolume:
                 except OSError:
                     os.close(descriptor)
                     raise
+            self._base.stat()
         raise ModelBusy(f"{paths.model} is being synced by another worker")
 
     def reconciled(self) -> Reconciled | None:
@@ -178,12 +180,24 @@ class LocalVolume:
         old ones: a replica may be using its own right now.
         """
         with volume_errors("sweep temporary names"):
-            for entry in os.scandir(self._own):
-                if (
-                    entry.name.startswith(TEMPORARY)
-                    and time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_BEHIND_SECONDS
-                ):
-                    remove_tree(Path(entry.path))
+            for name in os.listdir(self._own):
+                if name.startswith(TEMPORARY) and _age_seconds(self._own / name) > _LEFT_BEHIND_SECONDS:
+                    remove_tree(self._own / name)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise VolumeUnusable(f"MODELS_BASE_PATH={path} cannot be used: {advice(error)}") from error
+
+
+def _age_seconds(path: Path) -> float:
+    """Age of a name; 0 if another replica removed it meanwhile."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -180,14 +180,15 @@ class LocalStaging:
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable under its final name."""
         with volume_errors(f"complete revision {manifest.revision}"):
-            self._journal.close()
-            journal_of(self._directory).unlink(missing_ok=True)
             manifest_of(self._directory).unlink(missing_ok=True)
             write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
             lease_of(self._directory).touch(mode=0o444)
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)
+            # Only now: on a disk too full for the manifest, the next attempt still needs it.
+            self._journal.close()
+            journal_of(self._directory).unlink(missing_ok=True)
             if self._sealed.exists():
                 # Its manifest is lost: nobody can say what it holds. The next writer sweeps it.
                 self._sealed.rename(self._sealed.parent.parent / temporary_name())

@@ -12,6 +12,7 @@ from modelsync.adapters.volume.files import (
     remove_tree,
     replace_file,
     replace_link,
+    temporary_name,
     volume_errors,
 )
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
@@ -53,6 +54,7 @@ class LocalWriter:
 
     def stage(self, revision: Revision) -> LocalStaging:
         """Start or resume a revision."""
+        self.close()
         with volume_errors("make room in staging"):
             make_directories(self._paths.staging, below=self._paths.home)
             mine = self._paths.staging / revision
@@ -75,7 +77,7 @@ class LocalWriter:
 
     def _claim(self, link: Path) -> None:
         """See that the link's place is ours, and make the directories above it."""
-        for parent in reversed(link.relative_to(self._paths.base).parents):
+        for parent in reversed(link.relative_to(self._paths.base).parents[:-1]):
             directory = self._paths.base / parent
             if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
                 raise _taken(directory)
@@ -85,6 +87,14 @@ class LocalWriter:
                 raise _taken(link)
         elif link.exists():
             raise _taken(link)
+
+    def drop(self, revision: Revision) -> None:
+        """Remove a kept revision that nobody sees and that cannot be used."""
+        with volume_errors(f"remove revision {revision}"):
+            if linked_revision(self._paths) != revision:
+                away = self._paths.home / temporary_name()
+                (self._paths.revisions / revision).rename(away)
+                remove_tree(away)
 
     def record(self, current: Current) -> None:
         """Write the record alone."""
