@@ -8,7 +8,7 @@ bounded by its adapter's time-outs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -189,8 +189,12 @@ class StagedFile(Protocol):
         VolumeFailed: the file system refused.
     """
 
-    def done(self) -> Sequence[Part]:
-        """Parts on disk whose bytes still have the checksum that they arrived with."""
+    def done(self, check: Callable[[], None]) -> Sequence[Part]:
+        """Parts on disk whose bytes still have the checksum that they arrived with.
+
+        Args:
+            check: called while bytes are read; what it raises ends the reading.
+        """
         ...
 
     def write(self, offset: int, data: memoryview) -> None:

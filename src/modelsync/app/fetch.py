@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 
-from modelsync.app.files import FileFetch
+from modelsync.app.files import FileFetch, Step
 from modelsync.app.progress import SyncContext
 from modelsync.app.spans import FetchOptions, Source
 from modelsync.core.facts import FetchStarted
 from modelsync.core.manifest import FileRecord
-from modelsync.core.plan import Build, PlannedFile
+from modelsync.core.plan import Build
 from modelsync.ports import ObjectStore, Staging
 
 _BEAT_SECONDS = 1.0
@@ -33,6 +35,9 @@ class Fetcher:
     def fetch(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
         """Bring all files of a revision into staging, durable and proven.
 
+        No more than `concurrency` requests of one model wait for a thread at a time, so that a
+        large model does not keep a small one waiting, and no more files are open than that.
+
         Returns:
             A record for each file, in the plan's order.
 
@@ -42,48 +47,62 @@ class Fetcher:
             StoreUnavailable, StoreDenied, VolumeFailed: try again; what is proven stays in staging.
             Stopped: the work is parked.
         """
-        cancel = threading.Event()
-        files = [self._file(planned, staging, build, context, cancel) for planned in build.files]
-        try:
-            context.observe(
-                FetchStarted(
-                    context.model,
-                    build.revision,
-                    context.sync_id,
-                    len(files),
-                    build.size_bytes,
-                    sum(file.resumed_bytes for file in files),
-                    build.reason,
-                )
+        context.observe(
+            FetchStarted(
+                context.model, build.revision, context.sync_id, len(build.files), build.size_bytes, build.reason
             )
-            self._run([task for file in files for task in file.submit(self._threads)], context, cancel)
-            return tuple(file.result() for file in files)
-        finally:
-            for file in files:
-                file.close()
-
-    def _file(
-        self, planned: PlannedFile, staging: Staging, build: Build, context: SyncContext, cancel: threading.Event
-    ) -> FileFetch:
-        staged = staging.file(planned.path, planned.object.size_bytes, planned.object.etag)
+        )
+        cancel = threading.Event()
         source = Source(self._store, self._options, context, cancel, self._local)
-        return FileFetch(planned, staged, source, build, context)
+        with ExitStack() as opened:
+            files: list[FileFetch] = []
+            self._run(_steps(build, staging, source, context, files, opened), context, cancel)
+            return tuple(file.result() for file in files)
 
-    @staticmethod
-    def _run(tasks: Sequence[Future[None]], context: SyncContext, cancel: threading.Event) -> None:
-        pending = set(tasks)
+    def _run(self, steps: Iterator[Step], context: SyncContext, cancel: threading.Event) -> None:
+        running: set[Future[None]] = set()
         try:
-            while pending:
+            more = True
+            while more or running:
                 context.beat()
                 context.check()
-                finished, pending = wait(pending, timeout=_BEAT_SECONDS, return_when=FIRST_EXCEPTION)
+                while more and len(running) < self._options.concurrency:
+                    step = next(steps, None)
+                    more = step is not None
+                    if step is not None:
+                        running.add(self._threads.submit(step))
+                finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
                 for task in finished:
                     task.result()
         except BaseException:
             cancel.set()
-            for task in pending:
+            for task in running:
                 task.cancel()
-            while pending:  # no thread may write to staging after this
+            while running:  # no thread may write to staging after this
                 context.beat()
-                _, pending = wait(pending, timeout=_BEAT_SECONDS)
+                _, running = wait(running, timeout=_BEAT_SECONDS)
             raise
+
+
+def _steps(
+    build: Build,
+    staging: Staging,
+    source: Source,
+    context: SyncContext,
+    files: list[FileFetch],
+    opened: ExitStack,
+) -> Iterator[Step]:
+    """Open the files one after the other, and say what is to be done for each.
+
+    Files that are complete are closed on the way.
+    """
+    unfinished: deque[FileFetch] = deque()
+    for planned in build.files:
+        staged = staging.file(planned.path, planned.object.size_bytes, planned.object.etag)
+        opened.callback(staged.close)
+        file = FileFetch(planned, staged, source, build, context)
+        files.append(file)
+        unfinished.append(file)
+        yield from file.steps()
+        while unfinished and unfinished[0].complete:
+            unfinished.popleft().close()

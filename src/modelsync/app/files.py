@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 
 from awscrt.checksums import combine_crc64nvme
 
 from modelsync.app.checksums import Hasher, crc_base64, hasher
 from modelsync.app.progress import SyncContext
 from modelsync.app.spans import Sink, Source, demands_on
-from modelsync.core.facts import FileVerified
+from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
 from modelsync.core.parts import WHOLE_BYTES, Span, split
 from modelsync.core.plan import Build, PlannedFile
 from modelsync.core.proof import Expected, ObjectDetails, Proof
 from modelsync.errors import ObjectChanged, Stopped, VerificationFailed
 from modelsync.ports import Part, StagedFile
+
+Step = Callable[[], None]
+"""One request of a file, to be made in any thread."""
 
 
 class FileFetch:
@@ -35,35 +39,38 @@ class FileFetch:
         self._extra: dict[Proof, Hasher] = {}
         self._record: FileRecord | None = None
         self._spans = split(planned.object.size_bytes)
-        self._parts = {part.span: part for part in staged.done() if part.span in self._spans}
+        self._parts = {part.span: part for part in staged.done(source.check) if part.span in self._spans}
         self._left = 0
 
     @property
-    def resumed_bytes(self) -> int:
-        """What an earlier attempt left."""
-        return sum(span.size_bytes for span in self._parts)
+    def complete(self) -> bool:
+        """Whether all bytes are here and proven."""
+        return self._record is not None
 
-    def submit(self, threads: ThreadPoolExecutor) -> list[Future[None]]:
-        """Start the file's requests: one for a small object; a HEAD and the missing parts for another."""
+    def steps(self) -> list[Step]:
+        """The file's requests: one for a small object; a HEAD and the missing parts for another."""
+        resumed_bytes = sum(span.size_bytes for span in self._parts)
+        if resumed_bytes:
+            self._context.observe(BytesResumed(self._context.model, self._context.sync_id, resumed_bytes))
         missing = [span for span in self._spans if span not in self._parts]
         small = self._planned.object.size_bytes <= WHOLE_BYTES
-        steps: list[tuple[Span, bool] | None] = [(span, small) for span in missing]
+        steps: list[Step] = [partial(self._read, span, whole=small) for span in missing]
         if not (small and missing):
-            steps.insert(0, None)
+            steps.insert(0, self._ask)
         self._left = len(steps)
-        return [threads.submit(self._step, step) for step in steps]
+        return steps
 
-    def _step(self, step: tuple[Span, bool] | None) -> None:
+    def _ask(self) -> None:
         self._source.check()
-        if step is None:
-            self._arrived(self._source.head(self._planned), None, {})
-        else:
-            span, whole = step
-            sink = Sink(self._planned, self._staged, span, whole=whole)
-            self._source.read(self._planned, span, sink)
-            part = sink.part()
-            self._staged.record(part)
-            self._arrived(sink.details if whole else None, part, sink.extra)
+        self._arrived(self._source.head(self._planned), None, {})
+
+    def _read(self, span: Span, *, whole: bool) -> None:
+        self._source.check()
+        sink = Sink(self._planned, self._staged, span, whole=whole)
+        self._source.read(self._planned, span, sink)
+        part = sink.part()
+        self._staged.record(part)
+        self._arrived(sink.details if whole else None, part, sink.extra)
 
     def _arrived(self, details: ObjectDetails | None, part: Part | None, extra: dict[Proof, Hasher]) -> None:
         with self._lock:

@@ -81,7 +81,8 @@ class Source:
                 self.check()
 
     def check(self) -> None:
-        """Raise if another part failed or the service stops."""
+        """Beat, and raise if another part failed or the service stops."""
+        self.context.beat()
         if self.cancel.is_set():
             raise Stopped("another part of the download failed")
         self.context.check()

@@ -39,15 +39,23 @@ class SyncStarted:
 
 @dataclass(frozen=True, slots=True)
 class FetchStarted:
-    """A revision is being built. `resumed_bytes` of `size_bytes` were in staging already."""
+    """A revision is being built."""
 
     model: ModelId
     revision: Revision
     sync_id: str
     files: int
     size_bytes: int
-    resumed_bytes: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BytesResumed:
+    """Some bytes of a revision were in staging already, and are still what arrived."""
+
+    model: ModelId
+    sync_id: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,7 @@ class ServiceStopping:
 Fact = (
     SyncStarted
     | FetchStarted
+    | BytesResumed
     | BytesFetched
     | RequestRetried
     | FileVerified

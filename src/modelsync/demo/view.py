@@ -60,13 +60,15 @@ class View:
     def __call__(self, fact: Fact, /) -> None:
         """Take a fact from the worker."""
         match fact:
-            case facts.FetchStarted(model=model, revision=revision, size_bytes=size_bytes, resumed_bytes=resumed):
+            case facts.FetchStarted(model=model, revision=revision, size_bytes=size_bytes):
                 if len(self._shown) == _SHOWN_TRANSFERS:
                     self._hide(self._shown[0])
                 label = f"{model} {revision[:8]}"
-                self._tasks[model] = self._bars.add_task("", total=size_bytes, completed=resumed, label=label)
+                self._tasks[model] = self._bars.add_task("", total=size_bytes, label=label)
                 self._shown.append(self._tasks[model])
-            case facts.BytesFetched(model=model, count=count) if model in self._tasks:
+            case facts.BytesFetched(model=model, count=count) | facts.BytesResumed(model=model, count=count) if (
+                model in self._tasks
+            ):
                 self._bars.advance(self._tasks[model], count)
             case facts.Published(model=model, revision=revision, published_at=published_at):
                 with self._published:

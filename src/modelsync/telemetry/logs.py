@@ -91,9 +91,11 @@ class FactLogger:
         match fact:
             case facts.SyncStarted(model, sync_id, why):
                 say("debug", "sync started", model=model, sync_id=sync_id, why=why)
-            case facts.FetchStarted(model, revision, sync_id, files, size_bytes, resumed_bytes, reason):
+            case facts.FetchStarted(model, revision, sync_id, files, size_bytes, reason):
                 say("info", "downloading", model=model, revision=revision, sync_id=sync_id, files=files,
-                    size_bytes=size_bytes, resumed_bytes=resumed_bytes, reason=reason)  # fmt: skip
+                    size_bytes=size_bytes, reason=reason)  # fmt: skip
+            case facts.BytesResumed(model, sync_id, count):
+                say("info", "resumed", model=model, sync_id=sync_id, size_bytes=count)
             case facts.RequestRetried(model, sync_id, what, reason, attempt, wait_seconds):
                 say("warning", "request failed, trying again", model=model, sync_id=sync_id, path=what, reason=reason,
                     attempt=attempt, wait_seconds=round(wait_seconds, 3))  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from awscrt.checksums import crc64nvme
@@ -82,21 +82,26 @@ class LocalStagedFile:
         self._journal = journal
         with volume_errors(f"open {name} in staging"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            if os.fstat(self._descriptor).st_size != size_bytes:
-                os.ftruncate(self._descriptor, size_bytes)
+            try:
+                if os.fstat(self._descriptor).st_size != size_bytes:
+                    os.ftruncate(self._descriptor, size_bytes)
+            except OSError:
+                os.close(self._descriptor)
+                raise
 
-    def done(self) -> list[Part]:
+    def done(self, check: Callable[[], None]) -> list[Part]:
         """Parts whose bytes on disk still have their checksum."""
         with volume_errors(f"read {self._name} in staging"):
             return [
                 Part(span, crc)
                 for span, crc in sorted(self._journal.parts(self._name, self._etag).items())
-                if span.end <= self._size_bytes and self._crc(span) == crc
+                if span.end <= self._size_bytes and self._crc(span, check) == crc
             ]
 
-    def _crc(self, span: Span) -> int:
+    def _crc(self, span: Span, check: Callable[[], None]) -> int:
         crc = 0
         for chunk in self._chunks(span):
+            check()
             crc = crc64nvme(chunk, crc)
         return crc
 
