@@ -70,6 +70,9 @@ def test_sync_exits_3_if_some_models_failed(setting: Setting, bucket: Any) -> No
     assert told["alice"]["outcome"] == "success"
     assert told["mallory"]["outcome"] == "rejected"
     assert "'..' segment" in told["mallory"]["reason"]
+    again = setting.command("sync", "--json")
+    assert again.returncode == 3, "it is refused still"
+    assert [row["model"] for row in json.loads(again.stdout)["models"]] == ["mallory"]
 
 
 def test_config_shows_everything_but_secrets(setting: Setting) -> None:
@@ -99,8 +102,13 @@ def test_a_wrong_environment_is_told_whole_with_exit_code_2(setting: Setting, co
         ({"MODELS_BASE_PATH": "/dev/null"}, "MODELS_BASE_PATH=/dev/null is no directory"),
         ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, "AWS_REGION is not set"),
         ({"HTTP_HOST": "203.0.113.1"}, "cannot be listened on"),
+        ({"AWS_CA_BUNDLE": "/nowhere.pem", "AWS_ENDPOINT_URL": "https://127.0.0.1:9"}, "AWS_CA_BUNDLE=/nowhere.pem"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:99999"}, "AWS_ENDPOINT_URL: must be an http(s) address"),
+        ({"AWS_REGION": "bad region"}, "AWS_REGION is no region's name"),
+        ({"AWS_PROFILE": "nope"}, "nope"),
+        ({"MODELS_BASE_PATH": "/" + "x" * 300}, "MODELS_BASE_PATH"),
     ],
-    ids=["bucket", "no volume", "a file as volume", "region", "address"],
+    ids=["bucket", "no volume", "a file as volume", "region", "address", "ca", "port", "odd region", "profile", "long"],
 )
 def test_what_cannot_work_ends_at_start_with_one_sentence(setting: Setting, more: dict[str, str], told: str) -> None:
     ended = setting.command("run", **more)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -171,6 +173,26 @@ def test_sighup_compares_now(setting: Setting, bucket: Any) -> None:
     worker.send(signal.SIGHUP)
     worker.wait_published()
     assert setting.read("alice") == ALICE
+
+
+def test_a_storm_of_signals_is_survived(setting: Setting, bucket: Any) -> None:
+    worker = setting.start()
+    worker.wait_ready()
+    for _ in range(500):
+        worker.send(signal.SIGHUP)
+    put_voice(bucket, "alice", ALICE)
+    worker.wait_published()
+    assert worker.end() == 0
+
+
+def test_sigterm_before_anything_has_begun_ends_at_once(setting: Setting, proxy: Proxy) -> None:
+    proxy.hold_after_bytes = 0
+    with subprocess.Popen(
+        [sys.executable, "-m", "modelsync", "run"], env=setting.environment, stderr=subprocess.DEVNULL
+    ) as starting:
+        until(proxy.held.is_set, "the first request")
+        starting.send_signal(signal.SIGTERM)
+        assert starting.wait(5) == 0
 
 
 def test_a_long_download_keeps_its_message_hidden(setting: Setting, bucket: Any, proxy: Proxy) -> None:

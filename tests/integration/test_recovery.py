@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 
 from modelsync.core.facts import Outcome
+from modelsync.core.health import Status
 from modelsync.core.names import ModelId
+from modelsync.errors import ModelSyncError
 from support.world import World
 
 V1, V2 = {"model.onnx": b"weights 1"}, {"model.onnx": b"weights 2"}
@@ -108,3 +111,69 @@ def test_a_volume_that_was_emptied_is_filled_again(world: World) -> None:
     world.volume.check()
     assert world.sync("alice").outcome is Outcome.SUCCESS
     assert world.read("alice") == V1
+
+
+def test_a_manifest_that_cannot_be_read_is_built_anew(world: World) -> None:
+    publish(world, V1, V2)
+    revisions = world.home("alice") / "revisions"
+    old = next(path for path in revisions.iterdir() if path.name not in os.readlink(world.base / "alice"))
+    (old / "manifest.json").chmod(0o644)
+    (old / "manifest.json").write_bytes(b'{"version": 2}')
+    world.upload("alice", V1)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+
+
+def test_a_published_revision_that_somebody_removed_is_built_anew(world: World) -> None:
+    publish(world, V1)
+    shutil.rmtree(world.home("alice") / "revisions")
+    assert world.compare()[0] == ["alice"]
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+    assert world.compare()[0] == []
+
+
+def test_a_directory_that_no_model_can_have_is_passed_over(world: World) -> None:
+    publish(world, V1)
+    (world.base / ".modelsync" / "models" / "%00").mkdir()
+    (world.base / ".modelsync" / "models" / "..%2F..").mkdir()
+    assert world.compare()[0] == []
+
+
+def test_a_lost_volume_is_told_as_such(world: World) -> None:
+    world.upload("alice", V1)
+    world.base.rename(world.base.with_name("away"))
+    result = world.sync("alice")
+    assert result.outcome is Outcome.ERROR
+    assert "lock alice" in result.reason
+
+
+def test_replicas_that_start_together_do_not_disturb_each_other(world: World) -> None:
+    failed = []
+
+    def start() -> None:
+        try:
+            for _ in range(100):
+                world.volume.check()
+                world.volume.sweep()
+        except ModelSyncError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_what_was_refused_is_known_after_a_restart(world: World) -> None:
+    world.upload("alice", V1)
+    world.bucket.corrupt("alice/model.onnx")
+    world.sync("alice")
+    other = World(world.base, store=world.bucket)
+    assert other.compare()[0] == []
+    assert other.board.checks()["sync"].status is Status.DEGRADED
+    world.bucket.remove("alice/model.onnx")
+    other.compare()
+    assert other.board.checks()["sync"].status is Status.HEALTHY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fakes.store import FakeStore
-from modelsync.core.facts import BytesFetched, Outcome, Published, RequestRetried, RevisionRejected
+from modelsync.core.facts import BytesFetched, FetchStarted, Outcome, Published, RequestRetried, RevisionRejected
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.parts import MIB
 from modelsync.errors import ModelBusy, Stopped, StoreDenied, StoreUnavailable
@@ -210,6 +211,26 @@ def test_bytes_that_stay_wrong_are_quarantined_with_both_values(world: World) ->
     assert not (world.home("alice") / "staging").exists(), "bad bytes are not kept"
 
 
+@pytest.mark.parametrize("later_seconds", [0, 10])
+def test_a_flipped_bit_in_a_committed_file_is_no_fault_of_the_commit(world: World, later_seconds: int) -> None:
+    world.upload("alice", V1)
+    world.clock.advance(later_seconds)
+    world.commit("alice", V1)
+    world.store.plan("get", None, "flip")  # the commit file, then a file
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+
+
+def test_the_same_bytes_uploaded_once_more_mend_a_refusal(world: World) -> None:
+    world.upload("alice", V1)
+    world.bucket.corrupt("alice/model.onnx")
+    assert world.sync("alice").outcome is Outcome.REJECTED
+    world.clock.advance(10)
+    world.upload("alice", V1)
+    assert world.compare()[0] == ["alice"]
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
 def test_what_was_refused_is_not_downloaded_again_until_the_bucket_changes(world: World) -> None:
     world.upload("alice", V1)
     world.bucket.corrupt("alice/model.onnx")
@@ -237,6 +258,79 @@ def test_a_full_disk_leaves_the_published_revision_and_says_so(world: World, mon
     assert "the volume is full" in result.reason
     assert world.read("alice") == V1
     assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
+def test_a_disk_too_full_for_the_manifest_costs_no_second_download(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload("alice", V1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("modelsync.adapters.volume.staging.write_new", full)
+        assert world.sync("alice").outcome is Outcome.ERROR
+    world.bucket.calls.clear()
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.bucket.calls["get"] == 0
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_many_files_need_few_descriptors_and_none_is_leaked(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    files = {f"{number:04}.json": b"{}" for number in range(500)} | {"model.onnx": b"w"}
+    world.upload("alice", files)
+    before = open_files()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 40, hard))
+    try:
+        assert world.sync("alice").outcome is Outcome.SUCCESS
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert world.read("alice") == files
+    assert open_files() <= before + 1
+
+
+def test_failed_attempts_leak_no_descriptor(world: World) -> None:
+    world.upload("alice", V1)
+    before = open_files()
+    for attempt in range(20):
+        world.upload("alice", {"config.json": str(attempt).encode()})
+        world.store.plan("list", None, lambda: world.upload("alice", {"x.json": os.urandom(8)}))
+        world.store.plan("get", *[StoreDenied("no")] * (attempt % 3))
+        world.sync("alice")
+    assert open_files() <= before + 1
+
+
+def test_a_large_model_does_not_starve_a_small_one(tmp_path: Path) -> None:
+    world = World(tmp_path, concurrency=2)
+    world.upload("big", {f"{number:03}.json": b"x" for number in range(200)} | {"model.onnx": b"x"})
+    world.upload("small", V1)
+    order: list[str] = []
+    gate = threading.Event()
+    world.store.plan("get", gate.wait, gate.wait)  # the big model has all threads, and is slow
+    observe = world.observe
+
+    def note(fact: object, /) -> None:
+        if isinstance(fact, FetchStarted) and fact.model == "small":
+            gate.set()
+        if isinstance(fact, Published):
+            order.append(fact.model)
+        observe(fact)  # type: ignore[arg-type]
+
+    world.sync_models._observe = note
+    threads = [threading.Thread(target=world.sync, args=(model,)) for model in ("big", "small")]
+    threads[0].start()
+    while not world.told(FetchStarted):
+        pass
+    threads[1].start()
+    for thread in threads:
+        thread.join(60)
+    assert order == ["small", "big"]
 
 
 # Large objects and resuming
@@ -449,6 +543,21 @@ def test_what_is_not_ours_is_not_replaced(world: World, kind: str) -> None:
     assert "move it away" in result.reason
     assert os.path.lexists(place)
     assert world.board.models()[ModelId("alice")].state == "rejected"
+    place.rename(world.base / "moved away")
+    assert world.compare()[0] == ["alice"]
+    world.bucket.calls.clear()
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+    assert world.bucket.calls["get"] == 0, "it was downloaded before"
+
+
+def test_a_volume_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "base").symlink_to("real")
+    world = World(tmp_path / "base")
+    world.upload("alice", V1)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
 
 
 def test_a_directory_above_a_link_that_is_not_ours_is_not_followed(tmp_path: Path) -> None:
