@@ -14,7 +14,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "demo.svg"
 
 def main() -> None:
     recorder = Console(record=True, force_terminal=True, width=112, height=40, file=io.StringIO())
-    code = run_demo(Path("/tmp/modelsync-demo"), once=True, console=recorder)
+    code = run_demo(None, once=True, console=recorder)
     if code:
         raise SystemExit(code)
     # Every refresh of the live view was recorded: the last one is the picture.

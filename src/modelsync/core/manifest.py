@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Digest, Revision
@@ -18,6 +18,35 @@ VERSION = 1
 
 class BadRecord(ValueError):
     """The bytes are no record of the kind asked for, or of another version."""
+
+
+class Record:
+    """A dataclass that is kept as a JSON file."""
+
+    def to_json(self) -> bytes:
+        """Serialise."""
+        fields = asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
+        return json.dumps({"version": VERSION, **fields}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Parse.
+
+        Raises:
+            BadRecord: not a record of this kind and version.
+        """
+        try:
+            fields = json.loads(data)
+            if fields.pop("version") != VERSION:
+                raise BadRecord(f"not of version {VERSION}")
+            return cls(**cls._nested(fields))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadRecord(str(error)) from error
+
+    @staticmethod
+    def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+        """Make the records within the record."""
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +63,7 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Record):
     """What a revision holds and where it came from: `manifest.json`.
 
     `listing` names the listing of the bucket that it was made from. Times are seconds since the
@@ -52,23 +81,9 @@ class Manifest:
     event_at: float | None = None
     modelsync: str = ""
 
-    def to_json(self) -> bytes:
-        """Serialise."""
-        return _dump(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Manifest:
-        """Parse.
-
-        Raises:
-            BadRecord: not a manifest of this version.
-        """
-        fields = _load(data)
-        try:
-            fields["files"] = tuple(FileRecord(**record) for record in fields["files"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise BadRecord(str(error)) from error
+    @staticmethod
+    def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+        return fields | {"files": tuple(FileRecord(**record) for record in fields["files"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class Superseded:
 
 
 @dataclass(frozen=True)
-class Current:
+class Current(Record):
     """What readers of a model see: `current.json`, small enough to poll.
 
     `listing` names the listing of the bucket that was last found to be in step with the
@@ -94,27 +109,13 @@ class Current:
     previous: tuple[Superseded, ...] = ()
     pin: str | None = None
 
-    def to_json(self) -> bytes:
-        """Serialise."""
-        return _dump(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Current:
-        """Parse.
-
-        Raises:
-            BadRecord: not such a record of this version.
-        """
-        fields = _load(data)
-        try:
-            fields["previous"] = tuple(Superseded(**record) for record in fields["previous"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise BadRecord(str(error)) from error
+    @staticmethod
+    def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+        return fields | {"previous": tuple(Superseded(**record) for record in fields["previous"])}
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantine:
+class Quarantine(Record):
     """Why a listing's content was refused: `quarantine/<revision>.json`."""
 
     model: ModelId
@@ -124,25 +125,9 @@ class Quarantine:
     reason: str
     rejected_at: float
 
-    def to_json(self) -> bytes:
-        """Serialise."""
-        return _dump(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Quarantine:
-        """Parse.
-
-        Raises:
-            BadRecord: not such a record of this version.
-        """
-        try:
-            return cls(**_load(data))
-        except TypeError as error:
-            raise BadRecord(str(error)) from error
-
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Record):
     """The last complete comparison with the bucket: `reconcile.json`."""
 
     finished_at: float
@@ -151,36 +136,6 @@ class Reconciled:
     changed: int
     absent: int
     refused: int = 0
-
-    def to_json(self) -> bytes:
-        """Serialise."""
-        return _dump(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Reconciled:
-        """Parse.
-
-        Raises:
-            BadRecord: not such a record of this version.
-        """
-        try:
-            return cls(**_load(data))
-        except TypeError as error:
-            raise BadRecord(str(error)) from error
-
-
-def _dump(record: Any) -> bytes:
-    return json.dumps({"version": VERSION, **asdict(record)}, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def _load(data: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(data)
-    except ValueError as error:
-        raise BadRecord(str(error)) from error
-    if not isinstance(fields, dict) or fields.pop("version", None) != VERSION:
-        raise BadRecord(f"not a record of version {VERSION}")
-    return fields
 
 
 @dataclass(frozen=True)
