@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelsync.core.facts import Fact
-from modelsync.core.manifest import Current, Manifest, Published, Quarantine, Reconciled
+from modelsync.core.manifest import Current, FileRecord, Manifest, Published, Quarantine, Reconciled
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import RemoteObject, Revision
 from modelsync.core.parts import Span
@@ -222,11 +222,33 @@ class StagedFile(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A published file: which one, and its record."""
+
+    model: ModelId
+    revision: Revision
+    record: FileRecord
+
+
 class Staging(Protocol):
     """A revision in progress. Resumable: what an earlier attempt left is there again."""
 
     def file(self, path: RelPath, size_bytes: int, etag: str) -> StagedFile:
         """Open, or open again, a file of the revision."""
+        ...
+
+    def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
+        """Give a file of the revision the bytes of a published one, durably.
+
+        Args:
+            path: the file's path.
+            held: where the bytes are.
+            link: a hard link may be used.
+
+        Returns:
+            How: `clone`, `link` or `copy`; None if the published file is not there any more.
+        """
         ...
 
     def seal(self, manifest: Manifest) -> None:
@@ -271,6 +293,10 @@ class Volume(Protocol):
 
     def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
         """The manifest of a kept revision; None if it is not there or cannot be read."""
+        ...
+
+    def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
+        """Published files of any model that have this size and ETag; some may be gone."""
         ...
 
     def writer(self, model: ModelId) -> AbstractContextManager[Writer]:

@@ -29,6 +29,7 @@ ALL = [
     facts.SyncStarted(A, "s", "why"),
     facts.FetchStarted(A, R, "s", 2, 10, "why"),
     facts.BytesResumed(A, "s", 5),
+    facts.BytesReused(A, "s", "m.onnx", 5, "link"),
     facts.BytesFetched(A, "s", 10),
     facts.RequestRetried(A, "s", "m.onnx", "why", 1, 0.5),
     facts.FileVerified(A, R, "s", "m.onnx", 10, "crc64nvme"),
@@ -138,7 +139,7 @@ def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "
 def test_every_line_about_a_sync_has_model_revision_and_sync_id(capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(capsys, *ALL)
     about = [line for line in lines if "sync_id" in line]
-    assert len(about) == 8
+    assert len(about) == 9
     assert all(line["model"] == "a" and line["sync_id"] == "s" for line in about)
     assert all("timestamp" in line and "level" in line for line in lines)
     built = [line for line in about if line["event"] in {"downloading", "file verified", "published", "rejected"}]

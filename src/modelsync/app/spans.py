@@ -113,7 +113,6 @@ class Sink:
     def __init__(self, planned: PlannedFile, staged: StagedFile, span: Span, *, whole: bool) -> None:
         self.offset = span.start
         self.details: ObjectDetails | None = None
-        self.proof: Expected | None = None
         self._planned = planned
         self._staged = staged
         self._span = span

@@ -13,6 +13,7 @@ from modelsync.app.dirty import Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat, SyncContext
+from modelsync.app.reuse import Reuser
 from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
 from modelsync.core.manifest import Current, FileRecord, Manifest, Quarantine, Superseded
@@ -102,6 +103,7 @@ class ModelSync:
         self._observe = observe
         self._namespace = namespace
         self._options = options
+        self._reuser = Reuser(volume)
         self._unlike_commit: dict[ModelId, Digest] = {}
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:
@@ -213,8 +215,14 @@ class ModelSync:
     ) -> SyncResult:
         staging = writer.stage(build.revision)
         try:
+            with context.stage("reuse"):
+                reused = self._reuser.adopt(build, staging, context)
+            missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
             with context.stage("fetch"):
-                records = self._fetch(build, staging, context)
+                fetched = {
+                    record.path: record for record in (self._fetch(missing, staging, context) if missing.files else ())
+                }
+            records = tuple((reused | fetched)[file.path] for file in build.files)
         except VerificationFailed as error:
             planned = next(file for file in build.files if file.path == error.path)
             if error.proof == Proof.COMMIT and upload_in_progress(planned, snapshot):

@@ -59,6 +59,17 @@ class BytesResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class BytesReused:
+    """A file's bytes were on the volume already. `how`: `clone`, `link` or `copy`."""
+
+    model: ModelId
+    sync_id: str
+    path: str
+    count: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class BytesFetched:
     """Some bytes of a revision arrived and were written."""
 
@@ -256,6 +267,7 @@ Fact = (
     SyncStarted
     | FetchStarted
     | BytesResumed
+    | BytesReused
     | BytesFetched
     | RequestRetried
     | FileVerified

@@ -96,6 +96,8 @@ class FactLogger:
                     size_bytes=size_bytes, reason=reason)  # fmt: skip
             case facts.BytesResumed(model, sync_id, count):
                 say("info", "resumed", model=model, sync_id=sync_id, size_bytes=count)
+            case facts.BytesReused(model, sync_id, path, count, how):
+                say("debug", "reused", model=model, sync_id=sync_id, path=path, size_bytes=count, how=how)
             case facts.RequestRetried(model, sync_id, what, reason, attempt, wait_seconds):
                 say("warning", "request failed, trying again", model=model, sync_id=sync_id, path=what, reason=reason,
                     attempt=attempt, wait_seconds=round(wait_seconds, 3))  # fmt: skip

@@ -55,6 +55,8 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_queue_receive_errors_total", "counter", "errors", ("queue",), "stable",
                "Failed receives."),
     MetricSpec("modelsync_downloaded_bytes_total", "counter", "bytes", (), "stable", "Bytes received from S3."),
+    MetricSpec("modelsync_reused_bytes_total", "counter", "bytes", (), "stable",
+               "Bytes of new revisions that were on the volume already."),
     MetricSpec("modelsync_s3_requests_total", "counter", "requests", ("operation", "outcome"), "stable",
                "Requests to S3; outcome is ok or the kind of error."),
     MetricSpec("modelsync_s3_retries_total", "counter", "requests", (), "experimental", "Requests made again."),
@@ -137,6 +139,8 @@ class Metrics:
         match fact:
             case facts.BytesFetched(count=count):
                 self._count("downloaded_bytes_total", by=count)
+            case facts.BytesReused(count=count):
+                self._count("reused_bytes_total", by=count)
             case facts.StoreCalled(operation, outcome):
                 self._count("s3_requests_total", operation, outcome)
             case facts.FileVerified(proof=proof):

@@ -20,6 +20,7 @@ from modelsync.adapters.volume.files import (
     temporary_name,
     volume_errors,
 )
+from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
 from modelsync.adapters.volume.writer import (
     LocalWriter,
@@ -32,7 +33,7 @@ from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled
 from modelsync.core.names import RESERVED, ModelId, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.errors import ModelBusy, VolumeUnusable
-from modelsync.ports import Space
+from modelsync.ports import Held, Space
 
 _LEFT_BEHIND_SECONDS = 300
 _LOCK_ATTEMPTS = 50
@@ -46,6 +47,7 @@ class LocalVolume:
         self._own = base / RESERVED
         self._models = self._own / "models"
         self._reconcile = self._own / "reconcile.json"
+        self._index = ContentIndex(self._manifests)
 
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
@@ -123,13 +125,26 @@ class LocalVolume:
         with volume_errors(f"read the manifest of {model}"):
             return read_manifest(ModelPaths(self._base, model), revision)
 
+    def find(self, size_bytes: int, etag: str) -> list[Held]:
+        """Published files of any model that have this size and ETag; some may be gone."""
+        with volume_errors("read the manifests"):
+            return self._index.find(size_bytes, etag)
+
+    def _manifests(self) -> Iterator[Manifest]:
+        for model in self.models():
+            paths = ModelPaths(self._base, model)
+            for name in names_in(paths.revisions):
+                manifest = read_manifest(paths, Revision(name))
+                if manifest is not None:
+                    yield manifest
+
     @contextmanager
     def writer(self, model: ModelId) -> Iterator[LocalWriter]:
         """Become the model's only writer, over all processes and replicas."""
         paths = ModelPaths(self._base, model)
         descriptor = self._lock(paths)
         try:
-            writer = LocalWriter(paths)
+            writer = LocalWriter(paths, self._index)
             try:
                 yield writer
             finally:

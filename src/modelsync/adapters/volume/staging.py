@@ -10,6 +10,7 @@ from pathlib import Path
 
 from awscrt.checksums import crc64nvme
 
+from modelsync.adapters.volume.adopt import adopt
 from modelsync.adapters.volume.files import (
     make_directories,
     remove_tree,
@@ -18,12 +19,12 @@ from modelsync.adapters.volume.files import (
     volume_errors,
     write_new,
 )
-from modelsync.adapters.volume.paths import files_of, journal_of, lease_of, manifest_of
+from modelsync.adapters.volume.paths import ModelPaths, files_of, journal_of, lease_of, manifest_of
 from modelsync.core.manifest import Manifest
 from modelsync.core.names import RelPath
 from modelsync.core.parts import Span
 from modelsync.errors import VolumeFailed
-from modelsync.ports import Part
+from modelsync.ports import Held, Part
 
 _READ_BYTES = 1 << 20
 
@@ -47,6 +48,7 @@ class Journal:
 
     def append(self, path: RelPath, etag: str, part: Part) -> None:
         """Record a part."""
+        self._known.setdefault((path, etag), {})[part.span] = part.crc64nvme
         line = json.dumps([path, etag, part.span.start, part.span.end, part.crc64nvme])
         os.write(self._descriptor, f"{line}\n".encode())
 
@@ -155,7 +157,8 @@ class LocalStagedFile:
 class LocalStaging:
     """Implements `ports.Staging`."""
 
-    def __init__(self, directory: Path, sealed: Path) -> None:
+    def __init__(self, directory: Path, sealed: Path, base: Path) -> None:
+        self._base = base
         self._directory = directory
         self._sealed = sealed
         self._lock = threading.Lock()
@@ -170,6 +173,16 @@ class LocalStaging:
             self._make_way(target)
         return LocalStagedFile(target, path, size_bytes, etag, self._journal)
 
+    def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
+        """Give a file of the revision the bytes of a published one."""
+        target = files_of(self._directory) / path
+        revisions = ModelPaths(self._base, held.model).revisions
+        source = files_of(revisions / held.revision) / held.record.path
+        with volume_errors(f"reuse {path}"), self._lock:
+            self._make_way(target)
+            target.unlink(missing_ok=True)
+            return adopt(source, target, held.record.size_bytes, link=link)
+
     def _make_way(self, target: Path) -> None:
         """See that a file can stand at the path, whatever an earlier revision's files look like."""
         root = files_of(self._directory)
@@ -180,7 +193,10 @@ class LocalStaging:
         if target.is_dir():
             remove_tree(target)
         elif target.exists():
-            target.chmod(0o600)  # a finished file of an earlier attempt is read-only
+            if target.stat().st_nlink > 1:
+                target.unlink()  # an adopted file: its bytes are those of a published revision
+            else:
+                target.chmod(0o600)  # a finished file of an earlier attempt is read-only
 
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable under its final name."""

@@ -15,6 +15,7 @@ from modelsync.adapters.volume.files import (
     temporary_name,
     volume_errors,
 )
+from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
 from modelsync.adapters.volume.staging import LocalStaging
 from modelsync.core.manifest import BadRecord, Current, Manifest, Quarantine, Superseded
@@ -29,8 +30,9 @@ KEEP_PREVIOUS = 20
 class LocalWriter:
     """Implements `ports.Writer`. Made by `LocalVolume.writer`, which holds the lock meanwhile."""
 
-    def __init__(self, paths: ModelPaths) -> None:
+    def __init__(self, paths: ModelPaths, index: ContentIndex) -> None:
         self._paths = paths
+        self._index = index
         self._staging: LocalStaging | None = None
         with volume_errors("sweep temporary names"):
             # Under the lock nobody else's temporary name can stand here.
@@ -63,7 +65,7 @@ class LocalWriter:
                     (self._paths.staging / other).rename(mine)
                 elif other != revision:
                     remove_tree(self._paths.staging / other)
-        self._staging = LocalStaging(self._paths.staging / revision, self._paths.revisions / revision)
+        self._staging = LocalStaging(self._paths.staging / revision, self._paths.revisions / revision, self._paths.base)
         return self._staging
 
     def publish(self, current: Current, *, single: RelPath | None) -> None:
@@ -74,6 +76,9 @@ class LocalWriter:
             replace_link(link, self._paths.target(current.revision, single), self._paths.home)
             self.record(current)
             self.clear_staging()
+            manifest = read_manifest(self._paths, current.revision)
+            if manifest is not None:
+                self._index.add(manifest)
 
     def _claim(self, link: Path) -> None:
         """See that the link's place is ours, and make the directories above it."""

@@ -1,0 +1,57 @@
+"""Files of a new revision whose bytes are on the volume already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelsync.app.progress import SyncContext
+from modelsync.core.facts import BytesReused
+from modelsync.core.manifest import FileRecord
+from modelsync.core.names import RelPath
+from modelsync.core.plan import Build, PlannedFile
+from modelsync.core.reuse import may_hard_link, same_bytes
+from modelsync.ports import Held, Staging, Volume
+
+
+class Reuser:
+    """Finds them, over all models, and gives them to the revision in staging."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+
+    def adopt(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
+        """Adopt what can be adopted.
+
+        Returns:
+            A record for each adopted file, by its path: with the proof that was made when the bytes arrived.
+
+        Raises:
+            VolumeFailed: the file system refused.
+            Stopped: the work is parked.
+        """
+        paths = [file.path for file in build.files]
+        adopted: dict[RelPath, FileRecord] = {}
+        for planned in build.files:
+            context.beat()
+            context.check()
+            for held in self._holders(planned, build, context):
+                how = staging.adopt(planned.path, held, link=may_hard_link(planned.path, paths))
+                if how is not None:
+                    context.observe(
+                        BytesReused(context.model, context.sync_id, planned.path, held.record.size_bytes, how)
+                    )
+                    adopted[planned.path] = replace(
+                        held.record, path=planned.path, version_id=planned.object.version_id
+                    )
+                    break
+        return adopted
+
+    def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> list[Held]:
+        """Those with the same bytes, the latest first."""
+        found = self._volume.find(planned.object.size_bytes, planned.object.etag)
+        return [
+            held
+            for held in reversed(found)
+            if (held.model, held.revision) != (context.model, build.revision)
+            and same_bytes(planned, held.record, same_model=held.model == context.model)
+        ]
