@@ -238,6 +238,10 @@ class Staging(Protocol):
         """Open, or open again, a file of the revision."""
         ...
 
+    def staged_bytes(self) -> int:
+        """Bytes of the volume that the revision's files take up already."""
+        ...
+
     def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
         """Give a file of the revision the bytes of a published one, durably.
 

@@ -34,6 +34,7 @@ class World:
         settle_seconds: float = 0.0,
         store: FakeStore | None = None,
         concurrency: int = 4,
+        min_free_bytes: int = 0,
     ) -> None:
         self.base = base
         self.clock = VirtualClock()
@@ -56,7 +57,7 @@ class World:
             clock=self.clock,
             observe=self.observe,
             namespace=self.namespace,
-            options=SyncOptions(self.naming, "s3://test/", settle_seconds),
+            options=SyncOptions(self.naming, "s3://test/", settle_seconds, min_free_bytes),
         )
         self.comparison = Comparison(
             store=self.store,

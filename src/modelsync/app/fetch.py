@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 from modelsync.app.files import FileFetch, Step
 from modelsync.app.progress import SyncContext
+from modelsync.app.space import Reservation
 from modelsync.app.spans import FetchOptions, Source
 from modelsync.core.facts import FetchStarted
 from modelsync.core.manifest import FileRecord
@@ -32,7 +33,9 @@ class Fetcher:
         """Let go of the threads; what runs ends by its own cancellation."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def fetch(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
+    def fetch(
+        self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
+    ) -> tuple[FileRecord, ...]:
         """Bring all files of a revision into staging, durable and proven.
 
         No more than `concurrency` requests of one model wait for a thread at a time, so that a
@@ -56,7 +59,7 @@ class Fetcher:
         source = Source(self._store, self._options, context, cancel, self._local)
         with ExitStack() as opened:
             files: list[FileFetch] = []
-            self._run(_steps(build, staging, source, context, files, opened), context, cancel)
+            self._run(_steps(build, staging, source, reservation, files, opened), context, cancel)
             return tuple(file.result() for file in files)
 
     def _run(self, steps: Iterator[Step], context: SyncContext, cancel: threading.Event) -> None:
@@ -88,7 +91,7 @@ def _steps(
     build: Build,
     staging: Staging,
     source: Source,
-    context: SyncContext,
+    reservation: Reservation,
     files: list[FileFetch],
     opened: ExitStack,
 ) -> Iterator[Step]:
@@ -100,7 +103,8 @@ def _steps(
     for planned in build.files:
         staged = staging.file(planned.path, planned.object.size_bytes, planned.object.etag)
         opened.callback(staged.close)
-        file = FileFetch(planned, staged, source, build, context)
+        reservation.allocated(planned.object.size_bytes)
+        file = FileFetch(planned, staged, source, build)
         files.append(file)
         unfinished.append(file)
         yield from file.steps()

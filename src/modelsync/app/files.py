@@ -9,7 +9,6 @@ from functools import partial
 from awscrt.checksums import combine_crc64nvme
 
 from modelsync.app.checksums import Hasher, crc_base64, hasher
-from modelsync.app.progress import SyncContext
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
@@ -26,14 +25,12 @@ Step = Callable[[], None]
 class FileFetch:
     """One file of a revision on its way."""
 
-    def __init__(
-        self, planned: PlannedFile, staged: StagedFile, source: Source, build: Build, context: SyncContext
-    ) -> None:
+    def __init__(self, planned: PlannedFile, staged: StagedFile, source: Source, build: Build) -> None:
         self._planned = planned
         self._staged = staged
         self._source = source
         self._build = build
-        self._context = context
+        self._context = source.context
         self._lock = threading.Lock()
         self._details: ObjectDetails | None = None
         self._extra: dict[Proof, Hasher] = {}

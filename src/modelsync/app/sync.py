@@ -14,11 +14,12 @@ from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.reuse import Reuser
+from modelsync.app.space import Reservation, SpaceLedger
 from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
 from modelsync.core.manifest import Current, FileRecord, Manifest, Quarantine, Superseded
 from modelsync.core.manifest import Published as OnVolume
-from modelsync.core.names import ModelId, Naming
+from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, revision_of
 from modelsync.core.parts import Span
 from modelsync.core.plan import (
@@ -61,11 +62,13 @@ class SyncOptions:
         naming: which keys are which files.
         source: the bucket and prefix as a URL, for the manifest.
         settle_seconds: quiet time for models without a commit file.
+        min_free_bytes: what downloads leave free on the volume.
     """
 
     naming: Naming
     source: str
     settle_seconds: float = 2.0
+    min_free_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class ModelSync:
         self._namespace = namespace
         self._options = options
         self._reuser = Reuser(volume)
+        self._space = SpaceLedger(volume, options.min_free_bytes)
         self._unlike_commit: dict[ModelId, Digest] = {}
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:
@@ -219,9 +223,7 @@ class ModelSync:
                 reused = self._reuser.adopt(build, staging, context)
             missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
             with context.stage("fetch"):
-                fetched = {
-                    record.path: record for record in (self._fetch(missing, staging, context) if missing.files else ())
-                }
+                fetched = self._fetch_all(missing, staging, context)
             records = tuple((reused | fetched)[file.path] for file in build.files)
         except VerificationFailed as error:
             planned = next(file for file in build.files if file.path == error.path)
@@ -240,10 +242,19 @@ class ModelSync:
             staging.seal(self._manifest(work, build.revision, snapshot, records))
         return self._switch(work, build.revision, build.reason, snapshot, on_volume, writer, context)
 
-    def _fetch(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
+    def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
+        if not build.files:
+            return {}
+        with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
+            records = self._fetch(build, staging, context, reservation)
+        return {record.path: record for record in records}
+
+    def _fetch(
+        self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
+    ) -> tuple[FileRecord, ...]:
         for remaining in reversed(range(_VERIFY_ATTEMPTS)):
             try:
-                return self._fetcher.fetch(build, staging, context)
+                return self._fetcher.fetch(build, staging, context, reservation)
             except VerificationFailed:
                 if not remaining:
                     raise

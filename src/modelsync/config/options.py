@@ -65,6 +65,7 @@ def sync(settings: Settings) -> SyncOptions:
         naming=naming(settings),
         source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
         settle_seconds=settings.settle_seconds,
+        min_free_bytes=settings.volume_min_free_bytes,
     )
 
 

@@ -82,7 +82,9 @@ class Settings(BaseModel):
         float, Field(ge=0), Note("Least time between being superseded and removal.", in_effect=False)
     ] = 900.0
     volume_budget_bytes: Annotated[int, Field(ge=0), Note("0: the volume's size.", in_effect=False)] = 0
-    volume_min_free_bytes: Annotated[int, Field(ge=0), Note("Kept free on the volume.", in_effect=False)] = 1 << 30
+    volume_min_free_bytes: Annotated[
+        int, Field(ge=0), Note("Kept free on the volume: a download that would break it is refused.")
+    ] = 1 << 30
     delete_policy: Annotated[
         Literal["keep", "unpublish"], one_of("keep", "unpublish"),
         Note("What becomes of models that left the bucket. Until it is in effect they are kept.", in_effect=False),

@@ -12,6 +12,7 @@ from awscrt.checksums import crc64nvme
 
 from modelsync.adapters.volume.adopt import adopt
 from modelsync.adapters.volume.files import (
+    allocate,
     make_directories,
     remove_tree,
     sync_directory,
@@ -87,6 +88,7 @@ class LocalStagedFile:
             try:
                 if os.fstat(self._descriptor).st_size != size_bytes:
                     os.ftruncate(self._descriptor, size_bytes)
+                allocate(self._descriptor, size_bytes)
             except OSError:
                 os.close(self._descriptor)
                 raise
@@ -172,6 +174,15 @@ class LocalStaging:
         with volume_errors(f"make room for {path}"), self._lock:
             self._make_way(target)
         return LocalStagedFile(target, path, size_bytes, etag, self._journal)
+
+    def staged_bytes(self) -> int:
+        """Bytes of the volume that the revision's files take up already."""
+        with volume_errors("measure staging"):
+            return sum(
+                (Path(directory) / name).lstat().st_blocks * 512
+                for directory, _, names in os.walk(files_of(self._directory))
+                for name in names
+            )
 
     def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
         """Give a file of the revision the bytes of a published one."""

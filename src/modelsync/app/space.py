@@ -1,0 +1,59 @@
+"""Space on the volume, promised to one download at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from modelsync.core.space import too_full
+from modelsync.errors import VolumeFailed
+from modelsync.ports import Volume
+
+
+class Reservation:
+    """Bytes that a download may still write."""
+
+    def __init__(self, left_bytes: int) -> None:
+        self.left_bytes = left_bytes
+
+    def allocated(self, size_bytes: int) -> None:
+        """So many of them are now reserved by the file system itself."""
+        self.left_bytes = max(self.left_bytes - size_bytes, 0)
+
+
+class SpaceLedger:
+    """All promises of this process. Thread-safe."""
+
+    def __init__(self, volume: Volume, min_free_bytes: int) -> None:
+        self._volume = volume
+        self._min_free_bytes = min_free_bytes
+        self._lock = threading.Lock()
+        self._reservations: set[Reservation] = set()
+
+    @contextmanager
+    def reserve(self, needed_bytes: int) -> Iterator[Reservation]:
+        """Hold space for a download.
+
+        Args:
+            needed_bytes: what it will write beyond what staging has.
+
+        Raises:
+            VolumeFailed: it does not fit.
+        """
+        reservation = Reservation(needed_bytes)
+        with self._lock:
+            reason = too_full(
+                needed_bytes,
+                free_bytes=self._volume.space().free_bytes,
+                reserved_bytes=sum(other.left_bytes for other in self._reservations),
+                min_free_bytes=self._min_free_bytes,
+            )
+            if reason is not None:
+                raise VolumeFailed(reason)
+            self._reservations.add(reservation)
+        try:
+            yield reservation
+        finally:
+            with self._lock:
+                self._reservations.discard(reservation)

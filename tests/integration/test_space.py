@@ -1,0 +1,118 @@
+"""A volume that is too small: refused before the first byte, and said so."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelsync.app.space import SpaceLedger
+from modelsync.core.facts import Outcome
+from modelsync.core.parts import MIB
+from modelsync.core.space import too_full
+from modelsync.errors import VolumeFailed
+from modelsync.ports import Space
+from support.world import World
+
+V1 = {"model.onnx": b"weights 1"}
+
+
+def test_what_is_needed_must_leave_the_least_free() -> None:
+    fits = too_full(10, free_bytes=30, reserved_bytes=5, min_free_bytes=15)
+    assert fits is None
+    reason = too_full(11, free_bytes=30, reserved_bytes=5, min_free_bytes=15)
+    assert reason == (
+        "11 bytes are needed, 30 bytes are free, 5 bytes of them for downloads under way, and 15 bytes must stay free:"
+        " enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"
+    )
+    assert "2.0 GiB are needed, 1.5 MiB are free, and 0 bytes" in (
+        too_full(2 << 30, free_bytes=3 << 19, reserved_bytes=0, min_free_bytes=0) or ""
+    )
+
+
+class Small:
+    def __init__(self, free_bytes: int) -> None:
+        self.free_bytes = free_bytes
+
+    def space(self) -> Space:
+        return Space(1000, self.free_bytes)
+
+
+def test_two_downloads_are_not_promised_the_same_bytes() -> None:
+    ledger = SpaceLedger(Small(100), min_free_bytes=10)  # type: ignore[arg-type]
+    with ledger.reserve(60) as first:
+        with pytest.raises(VolumeFailed, match="60 bytes of them"), ledger.reserve(40):
+            pass
+        first.allocated(30)
+        with ledger.reserve(40):
+            pass
+    with ledger.reserve(90):
+        pass
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 64 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(small: Path) -> None:
+    world = World(small, min_free_bytes=MIB)
+    world.upload("alice", V1)
+    world.sync("alice")
+    world.upload("bob", {"model.onnx": bytes(70 * MIB)})
+    result = world.sync("bob")
+    assert result.outcome is Outcome.ERROR
+    assert "70.0 MiB are needed" in result.reason
+    assert world.bucket.calls["get"] == 1, "alice's"
+    assert world.read("alice") == V1
+    world.upload("carol", V1)
+    assert world.sync("carol").outcome is Outcome.SUCCESS
+
+
+def fill(place: Path) -> None:
+    """Leave nothing free."""
+    with contextlib.suppress(OSError), (place / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(MIB))
+
+
+def test_a_disk_that_fills_under_way_is_told_and_recovers(small: Path) -> None:
+    world = World(small, concurrency=1)
+    world.upload("alice", V1)
+    world.sync("alice")
+    files = {"one.onnx": os.urandom(10 * MIB), "two.onnx": os.urandom(10 * MIB)}
+    world.upload("bob", files)
+    world.store.plan("get", lambda: fill(small))
+    result = world.sync("bob")
+    assert result.outcome is Outcome.ERROR
+    assert "the volume is full: free space on it or enlarge it" in result.reason
+    assert world.read("alice") == V1
+    (small / "filler").unlink()
+    world.bucket.calls.clear()
+    assert world.sync("bob").outcome is Outcome.SUCCESS
+    assert world.read("bob") == files
+    assert world.bucket.calls["get"] == 1, "the first file's space was reserved, and its bytes arrived"
+
+
+def test_space_is_reserved_on_disk(tmp_path: Path) -> None:
+    from modelsync.adapters.volume.files import allocate
+
+    with (tmp_path / "file").open("wb") as file:
+        allocate(file.fileno(), 3 * MIB)
+        assert os.fstat(file.fileno()).st_blocks * 512 >= 3 * MIB
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            allocate(-1, 1)
