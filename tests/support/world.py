@@ -11,6 +11,7 @@ from pathlib import Path
 from fakes.clock import VirtualClock
 from fakes.store import FakeStore, FaultyStore
 from modelsync.adapters.volume import LocalVolume
+from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.board import Board
 from modelsync.app.compare import Comparison
 from modelsync.app.dirty import DirtyModels, Work
@@ -35,6 +36,7 @@ class World:
         store: FakeStore | None = None,
         concurrency: int = 4,
         min_free_bytes: int = 0,
+        bandwidth: int = 0,
     ) -> None:
         self.base = base
         self.clock = VirtualClock()
@@ -49,7 +51,9 @@ class World:
         self.naming = naming or Naming()
         self.stop = threading.Event()
         self.dirty = DirtyModels(self.clock)
-        self.fetcher = Fetcher(self.store, FetchOptions(concurrency=concurrency, attempts=3))
+        self.fetcher = Fetcher(
+            self.store, FetchOptions(concurrency=concurrency, attempts=3), Bandwidth(bandwidth, self.clock)
+        )
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,

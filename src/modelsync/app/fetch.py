@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
+from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.files import FileFetch, Step
 from modelsync.app.progress import SyncContext
 from modelsync.app.space import Reservation
@@ -23,7 +24,8 @@ _BEAT_SECONDS = 1.0
 class Fetcher:
     """Shared by all workers: its threads are the budget of requests."""
 
-    def __init__(self, store: ObjectStore, options: FetchOptions) -> None:
+    def __init__(self, store: ObjectStore, options: FetchOptions, bandwidth: Bandwidth) -> None:
+        self._bandwidth = bandwidth
         self._store = store
         self._options = options
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="transfer")
@@ -56,7 +58,7 @@ class Fetcher:
             )
         )
         cancel = threading.Event()
-        source = Source(self._store, self._options, context, cancel, self._local)
+        source = Source(self._store, self._options, context, cancel, self._local, self._bandwidth)
         with ExitStack() as opened:
             files: list[FileFetch] = []
             self._run(_steps(build, staging, source, reservation, files, opened), context, cancel)

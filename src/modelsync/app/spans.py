@@ -6,6 +6,7 @@ import random
 import threading
 from dataclasses import dataclass
 
+from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import Crc, Hasher, crc64nvme_hasher, hasher
 from modelsync.app.progress import SyncContext
 from modelsync.core.backoff import backoff_seconds
@@ -44,6 +45,7 @@ class Source:
     context: SyncContext
     cancel: threading.Event
     local: threading.local
+    bandwidth: Bandwidth
 
     def head(self, planned: PlannedFile) -> ObjectDetails:
         """Ask for an object's details."""
@@ -75,8 +77,10 @@ class Source:
         context = self.context
         with self.store.open(planned.object, Span(sink.offset, span.end)) as body:
             sink.begin(body.details)
+            buffer = buffer[: self.bandwidth.read_bytes(len(buffer))]
             while count := body.readinto(buffer):
                 sink.take(buffer[:count])
+                self.bandwidth.pay(count, self.cancel)
                 context.observe(BytesFetched(context.model, context.sync_id, count))
                 self.check()
 

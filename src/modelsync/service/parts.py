@@ -9,6 +9,7 @@ from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.s3 import S3Store
 from modelsync.adapters.volume import LocalVolume
+from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.board import Board
 from modelsync.app.compare import Comparison
 from modelsync.app.dirty import DirtyModels
@@ -69,7 +70,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     volume = LocalVolume(settings.models_base_path)
     dirty = DirtyModels(clock)
     namespace = Namespace()
-    fetcher = Fetcher(store, options.fetch(settings))
+    fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     return Parts(
         clock=clock,
         board=board,
