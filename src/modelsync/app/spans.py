@@ -17,7 +17,7 @@ from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
 from modelsync.errors import Stopped, StoreUnavailable
 from modelsync.ports import ObjectStore, Part, StagedFile
 
-_BUFFER_BYTES = 512 << 10
+_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
