@@ -105,6 +105,22 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
+        """Ask how an object was cut into parts when it was uploaded.
+
+        Args:
+            remote: the object.
+            count: the number of its parts, by its ETag or checksum.
+            exactly: ask for each part; else one request, and a guess from the first part's size.
+
+        Returns:
+            The parts' sizes in bytes, or None if S3 does not say, or the guess cannot be.
+
+        Raises:
+            ObjectChanged: it is not the object that was listed.
+        """
+        ...
+
     def open(self, remote: RemoteObject, span: Span) -> AbstractContextManager[Body]:
         """Read a span of an object, pinned to the ETag (and version) that was listed.
 

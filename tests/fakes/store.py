@@ -6,7 +6,7 @@ import base64
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -85,6 +85,11 @@ class FakeStore:
         self._use("head")
         return self._find(remote)[0]
 
+    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
+        self._use("parts")
+        self._find(remote)
+        return None
+
     @contextmanager
     def open(self, remote: RemoteObject, span: Span) -> Iterator[Body]:
         self._use("get")
@@ -155,6 +160,10 @@ class FaultyStore:
     def head(self, remote: RemoteObject) -> ObjectDetails:
         self._next("head")
         return self._store.head(remote)
+
+    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
+        self._next("parts")
+        return self._store.part_sizes(remote, count, exactly=exactly)
 
     @contextmanager
     def open(self, remote: RemoteObject, span: Span) -> Iterator[Body]:

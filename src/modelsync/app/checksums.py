@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from awscrt import checksums
@@ -82,6 +82,34 @@ def hasher(proof: Proof) -> Hasher:
             return _Digest("md5", as_hex=True)
         case Proof.SIZE:
             return _Size()
+
+
+def composite(proof: Proof, chunks: Iterator[memoryview], sizes: Sequence[int], check: Callable[[], None]) -> str:
+    """Sum up a file as S3 sums up an upload in parts: the checksum of the parts' checksums, joined.
+
+    Args:
+        proof: which checksum.
+        chunks: the file's bytes in order.
+        sizes: of the parts, in bytes.
+        check: called for every chunk; what it raises ends it.
+
+    Returns:
+        The value as S3 writes it, `…-N`.
+    """
+    whole = hasher(proof)
+    chunk = memoryview(b"")
+    for size in sizes:
+        part, left = hasher(proof), size
+        while left:
+            if not chunk:
+                chunk = next(chunks)
+                check()
+            part.update(chunk[:left])
+            chunk, left = chunk[left:], left - min(left, len(chunk))
+        digest = part.value()
+        raw = bytes.fromhex(digest) if proof is Proof.MD5 else base64.b64decode(digest)
+        whole.update(memoryview(raw))
+    return f"{whole.value()}-{len(sizes)}"
 
 
 def crc64nvme_hasher() -> Crc:

@@ -8,13 +8,13 @@ from functools import partial
 
 from awscrt.checksums import combine_crc64nvme
 
-from modelsync.app.checksums import Hasher, crc_base64, hasher
+from modelsync.app.checksums import Hasher, composite, crc_base64, hasher
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
 from modelsync.core.parts import WHOLE_BYTES, Span, split
 from modelsync.core.plan import Build, PlannedFile
-from modelsync.core.proof import Expected, ObjectDetails, Proof
+from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
 from modelsync.errors import ObjectChanged, Stopped, VerificationFailed
 from modelsync.ports import Part, StagedFile
 
@@ -84,10 +84,8 @@ class FileFetch:
         details = self._details
         if details is None:
             raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
-        demands = demands_on(details, self._planned)
         crc = self._combined_crc()
-        for demand in demands:
-            self._hold_against(demand, crc)
+        held = [self._hold_against(demand, details, crc) for demand in demands_on(details, self._planned)]
         self._staged.finish()
         record = FileRecord(
             path=self._planned.path,
@@ -95,7 +93,7 @@ class FileFetch:
             etag=self._planned.object.etag,
             version_id=details.version_id or self._planned.object.version_id,
             crc64nvme=f"{crc:016x}",
-            proof=demands[-1].proof.value,
+            proof=held[-1],
             sha256=self._planned.sha256,
         )
         context = self._context
@@ -112,7 +110,10 @@ class FileFetch:
             crc = combine_crc64nvme(crc, self._parts[span].crc64nvme, span.size_bytes)
         return crc
 
-    def _hold_against(self, demand: Expected, crc: int) -> None:
+    def _hold_against(self, demand: Expected, details: ObjectDetails, crc: int) -> str:
+        """Prove the bytes; return by what."""
+        if demand.parts:
+            return self._hold_parts_against(demand, details, crc)
         match demand.proof:
             case Proof.CRC64NVME:
                 actual = crc_base64(crc, 8)
@@ -121,8 +122,29 @@ class FileFetch:
             case proof:
                 actual = (self._extra.get(proof) or self._read_again(proof)).value()
         if actual != demand.value:
-            self._staged.discard()
-            raise VerificationFailed(self._planned.path, proof=demand.proof.value, expected=demand.value, actual=actual)
+            raise self._refuted(demand, actual)
+        return demand.label
+
+    def _hold_parts_against(self, demand: Expected, details: ObjectDetails, crc: int) -> str:
+        """The same for a value that is made of the uploaded parts' own checksums.
+
+        Most uploads have parts of one size, which costs one request; only if that does not fit, each
+        part is asked for.
+        """
+        actual = None
+        for exactly in (False, True):
+            sizes = self._source.part_sizes(self._planned, demand.parts, exactly=exactly)
+            if sizes is not None and sum(sizes) == details.size_bytes:
+                actual = composite(demand.proof, self._staged.read(), sizes, self._source.check)
+                if actual == demand.value:
+                    return demand.label
+        if actual is not None:
+            raise self._refuted(demand, actual)
+        return self._hold_against(expected(details, parts_known=False), details, crc)
+
+    def _refuted(self, demand: Expected, actual: str) -> VerificationFailed:
+        self._staged.discard()
+        return VerificationFailed(self._planned.path, proof=demand.label, expected=demand.value, actual=actual)
 
     def _read_again(self, proof: Proof) -> Hasher:
         """Compute a checksum that parts cannot be combined to, from the file."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import Crc, Hasher, crc64nvme_hasher, hasher
@@ -17,6 +19,7 @@ from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
 from modelsync.errors import Stopped, StoreUnavailable
 from modelsync.ports import ObjectStore, Part, StagedFile
 
+Answer = TypeVar("Answer")
 _BUFFER_BYTES = 1 << 20
 
 
@@ -49,13 +52,20 @@ class Source:
 
     def head(self, planned: PlannedFile) -> ObjectDetails:
         """Ask for an object's details."""
+        return self._patiently(planned, lambda: self.store.head(planned.object))
+
+    def _patiently(self, planned: PlannedFile, ask: Callable[[], Answer]) -> Answer:
         attempt = 0
         while True:
             try:
-                return self.store.head(planned.object)
+                return ask()
             except StoreUnavailable as error:
                 attempt += 1
                 self._pause(planned, error, attempt)
+
+    def part_sizes(self, planned: PlannedFile, count: int, *, exactly: bool) -> Sequence[int] | None:
+        """Ask how an object was cut into parts."""
+        return self._patiently(planned, lambda: self.store.part_sizes(planned.object, count, exactly=exactly))
 
     def read(self, planned: PlannedFile, span: Span, sink: Sink) -> None:
         """Pass a span's bytes to the sink, in order, each once."""
@@ -130,7 +140,8 @@ class Sink:
             return
         self.details = details
         if self._whole:
-            wanted = {proof.proof for proof in demands_on(details, self._planned)} - {Proof.CRC64NVME}
+            wanted = {demand.proof for demand in demands_on(details, self._planned) if not demand.parts}
+            wanted.discard(Proof.CRC64NVME)
             self.extra = {proof: hasher(proof) for proof in wanted}
 
     def take(self, data: memoryview) -> None:

@@ -26,6 +26,8 @@ class Proof(StrEnum):
 
 _OFFERED = (Proof.SHA256, Proof.SHA1, Proof.CRC64NVME, Proof.CRC32C, Proof.CRC32)
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_MULTIPART = re.compile(r"[0-9a-f]{32}-([1-9][0-9]{0,4})")
+_COMPOSITE = re.compile(r"[A-Za-z0-9+/=]+-([1-9][0-9]{0,4})")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ObjectDetails:
         size_bytes: size of the whole object.
         etag: without its quotes.
         checksums: algorithm's name in lower case to value in base64, as S3 gives it.
-        composite: the checksums are made of the parts' checksums, not of the bytes.
+        checksum_type: `FULL_OBJECT`, `COMPOSITE` (made of the parts' checksums), or None if not said.
         encryption: `AES256`, `aws:kms`, `aws:kms:dsse`, a customer's key's algorithm, or None.
         version_id: None where the bucket keeps no versions.
     """
@@ -44,31 +46,53 @@ class ObjectDetails:
     size_bytes: int
     etag: str
     checksums: dict[str, str] = field(default_factory=dict)
-    composite: bool = False
+    checksum_type: str | None = None
     encryption: str | None = None
     version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The value that a file's bytes must have: base64 for S3's checksums, hex for an MD5, else decimal."""
+    """The value that a file's bytes must have: base64 for S3's checksums, hex for an MD5, else decimal.
+
+    `parts`: how many parts it is made of; their own checksums, joined, were summed once more. 0: it
+    is made of the bytes.
+    """
 
     proof: Proof
     value: str
+    parts: int = 0
+
+    @property
+    def label(self) -> str:
+        """Its name in records and metrics."""
+        return f"{self.proof.value}-parts" if self.parts else self.proof.value
 
 
-def expected(details: ObjectDetails) -> Expected:
+def expected(details: ObjectDetails, *, parts_known: bool = True) -> Expected:
     """Choose the strongest proof that S3 offers for an object.
 
-    An ETag is the MD5 of the bytes only for a single-part upload that is not encrypted with a
-    key from KMS or the customer.
+    A checksum of the whole object goes before one that is made of the parts', and both before an
+    ETag, which is made of MD5s unless a key from KMS or the customer encrypts the object. Of an
+    object uploaded in parts only CRC64NVME is known to be of the bytes if S3 does not say so.
+
+    Args:
+        details: what S3 says of it.
+        parts_known: the sizes of its parts can be had.
     """
-    if not details.composite:
+    in_parts = _MULTIPART.fullmatch(details.etag)
+    of_bytes = details.checksum_type == "FULL_OBJECT" or (details.checksum_type is None and not in_parts)
+    for proof in _OFFERED:
+        value = details.checksums.get(proof.value, "-")
+        if "-" not in value and (of_bytes or proof is Proof.CRC64NVME):
+            return Expected(proof, value)
+    if parts_known:
         for proof in _OFFERED:
-            value = details.checksums.get(proof.value)
-            # "base64-N" is composite even where the type is not said.
-            if value is not None and "-" not in value:
-                return Expected(proof, value)
-    if _MD5.fullmatch(details.etag) and details.encryption in {None, "AES256"}:
-        return Expected(Proof.MD5, details.etag)
+            if (found := _COMPOSITE.fullmatch(details.checksums.get(proof.value, ""))) is not None:
+                return Expected(proof, found[0], int(found[1]))
+    if details.encryption in {None, "AES256"}:
+        if _MD5.fullmatch(details.etag):
+            return Expected(Proof.MD5, details.etag)
+        if in_parts and parts_known:
+            return Expected(Proof.MD5, details.etag, int(in_parts[1]))
     return Expected(Proof.SIZE, str(details.size_bytes))

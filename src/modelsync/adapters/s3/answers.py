@@ -67,7 +67,7 @@ def object_details(headers: http.client.HTTPMessage, *, size_bytes: int) -> Obje
         size_bytes=size_bytes,
         etag=headers.get("ETag", "").strip('"'),
         checksums=checksums,
-        composite=headers.get(f"{_CHECKSUM}type", "").upper() == "COMPOSITE",
+        checksum_type=headers.get(f"{_CHECKSUM}type"),
         encryption=_encryption(headers),
         version_id=headers.get("x-amz-version-id"),
     )

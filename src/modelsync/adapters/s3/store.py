@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -23,7 +23,7 @@ from modelsync.core.facts import StoreCalled
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import ModelSyncError, ObjectChanged, StoreUnavailable
+from modelsync.errors import ModelSyncError, ObjectChanged, StoreDenied, StoreUnavailable
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
@@ -129,6 +129,29 @@ class S3Store:
             response.read()
             return _same(remote, object_details(response.headers, size_bytes=_length(response)))
 
+    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
+        """Ask how an object was cut into parts: a HEAD for the first part, or for each."""
+        if exactly:
+            sizes = [self._part_size(remote, number, count) for number in range(1, count + 1)]
+            return [size for size in sizes if size is not None] if None not in sizes else None
+        first = self._part_size(remote, 1, count)
+        if not first or not (count - 1) * first < remote.size_bytes <= count * first:
+            return None
+        return [first] * (count - 1) + [remote.size_bytes - (count - 1) * first]
+
+    def _part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
+        query = {"partNumber": str(number)}
+        what = f"ask for a part of {remote.key!r}"
+        try:
+            # Not pinned: some stores hold If-Match against the part's own ETag. Sizes of another
+            # object's parts cannot prove this one.
+            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as response:
+                response.read()
+                counted = response.headers.get("x-amz-mp-parts-count")
+                return _length(response) if counted == str(count) else None
+        except StoreDenied:
+            return None  # 400: the store knows no parts
+
     @contextmanager
     def open(self, remote: RemoteObject, span: Span) -> Iterator[S3Body]:
         """Read a span of an object."""
@@ -153,12 +176,14 @@ class S3Store:
         *,
         what: str,
         extra: dict[str, str] | None = None,
+        pinned: bool = True,
     ) -> Iterator[http.client.HTTPResponse]:
         headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
         if self._options.expected_owner:
             headers["x-amz-expected-bucket-owner"] = self._options.expected_owner
         if remote is not None:
-            headers["If-Match"] = f'"{remote.etag}"'
+            if pinned:
+                headers["If-Match"] = f'"{remote.etag}"'
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
         target = self._endpoint.target(remote.key if remote else None, query)
