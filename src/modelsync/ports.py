@@ -74,7 +74,7 @@ class Body(Protocol):
         """Read some bytes into the buffer; 0 at the end of the span, and only there.
 
         Raises:
-            StoreUnavailable: the body stalled, broke off or crawls.
+            StoreUnavailable: the body stalled, broke off, or crawled and was broken off by `tend`.
         """
         ...
 
@@ -127,6 +127,10 @@ class ObjectStore(Protocol):
         Raises:
             ObjectChanged: it is not the object that was listed.
         """
+        ...
+
+    def tend(self) -> None:
+        """Break off answers that crawl. To be called every second or so while bodies are read."""
         ...
 
     def close(self) -> None:

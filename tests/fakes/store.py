@@ -98,6 +98,9 @@ class FakeStore:
             details = replace(details, checksums={})
         yield FakeBody(details, content[span.start : span.end])
 
+    def tend(self) -> None:
+        pass
+
     def close(self) -> None:
         self._closed = True
 
@@ -170,6 +173,9 @@ class FaultyStore:
         fault = self._next("get")
         with self._store.open(remote, span) as body:
             yield FaultyBody(body, fault, span)
+
+    def tend(self) -> None:
+        self._store.tend()
 
     def close(self) -> None:
         self._store.close()

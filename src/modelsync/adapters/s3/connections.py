@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,10 +27,25 @@ _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError,
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Bounds on a single call of the network, in seconds."""
+    """Bounds in seconds.
+
+    Attributes:
+        connect: for a connection.
+        read: without a byte.
+        crawl: for one read of up to 1 MiB; slower answers are broken off and asked for again.
+    """
 
     connect: float = 5.0
     read: float = 20.0
+    crawl: float = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer under way. `break_off`, from any thread, makes its reader see an end at once."""
+
+    response: http.client.HTTPResponse
+    break_off: Callable[[], None]
 
 
 class Connections:
@@ -49,7 +64,7 @@ class Connections:
         self._proxy = _proxy_for(endpoint)
 
     @contextmanager
-    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[http.client.HTTPResponse]:
+    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         """Send a request; the connection is kept if the body was read to its end.
 
         Raises:
@@ -64,9 +79,10 @@ class Connections:
             raise StoreUnavailable(
                 "S3 cannot be asked: the endpoint, a key or a header holds what HTTP does not allow"
             ) from None
+        sock = self._active.get(connection)
         try:
             with _network_errors():
-                yield response
+                yield Answer(response, lambda: _break_off(sock))
         except BaseException:
             self._release(connection, reusable=False)
             raise
@@ -150,9 +166,13 @@ class Connections:
         for _, connection in idle:
             connection.close()
         for sock in active:
-            if sock is not None:
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+            _break_off(sock)
+
+
+def _break_off(sock: socket.socket | None) -> None:
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from modelsync import __version__
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.answers import failure, object_details, whole_size
-from modelsync.adapters.s3.connections import Connections, Timeouts
+from modelsync.adapters.s3.connections import Answer, Connections, Timeouts
 from modelsync.adapters.s3.endpoint import bucket_endpoint
 from modelsync.adapters.s3.xml import ListPage, parse_list_page
 from modelsync.core.facts import StoreCalled
@@ -49,21 +49,33 @@ class S3Options:
 class S3Body:
     """Implements `ports.Body`."""
 
-    def __init__(self, response: http.client.HTTPResponse, details: ObjectDetails, span: Span) -> None:
+    def __init__(self, answer: Answer, details: ObjectDetails, span: Span) -> None:
         self.details = details
-        self._response = response
+        self._answer = answer
+        self._response = answer.response
         self._left = span.size_bytes
+        self._reading_since: float | None = None
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read some bytes; 0 only at the span's end."""
         if self._left == 0:
             self._response.read()  # lets the connection be used again
             return 0
-        count = self._response.readinto(buffer[: min(len(buffer), self._left)])
+        self._reading_since = time.monotonic()
+        try:
+            count = self._response.readinto(buffer[: min(len(buffer), self._left)])
+        finally:
+            self._reading_since = None
         if count == 0:
             raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end")
         self._left -= count
         return count
+
+    def drop_if_crawling(self, longest_seconds: float) -> None:
+        """Break off if one read takes longer; what it has so far still reaches the reader."""
+        since = self._reading_since
+        if since is not None and time.monotonic() - since > longest_seconds:
+            self._answer.break_off()
 
 
 class S3Store:
@@ -87,12 +99,13 @@ class S3Store:
             dns_suffix=session.dns_suffix,
         )
         self._connections = Connections(self._endpoint, options.timeouts)
+        self._bodies: set[S3Body] = set()
 
     def check(self) -> None:
         """Ask whether the bucket can be listed."""
         query = {"list-type": "2", "max-keys": "1"}
-        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
-            _read_page(response)
+        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as answer:
+            _read_page(answer.response)
 
     def list(self, prefix: str) -> Listing:
         """List all objects whose keys start with the prefix."""
@@ -111,7 +124,8 @@ class S3Store:
     def _pages(self, prefix: str) -> Iterator[tuple[ListPage, float]]:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         while True:
-            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
+            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as answer:
+                response = answer.response
                 page = parse_list_page(_read_page(response))
                 at = _answered_at(response)
             yield page, at
@@ -123,9 +137,8 @@ class S3Store:
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
-        with self._call(
-            "HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS
-        ) as response:
+        with self._call("HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS) as answer:
+            response = answer.response
             response.read()
             return _same(remote, object_details(response.headers, size_bytes=_length(response)))
 
@@ -145,7 +158,8 @@ class S3Store:
         try:
             # Not pinned: some stores hold If-Match against the part's own ETag. Sizes of another
             # object's parts cannot prove this one.
-            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as response:
+            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as answer:
+                response = answer.response
                 response.read()
                 counted = response.headers.get("x-amz-mp-parts-count")
                 return _length(response) if counted == str(count) else None
@@ -157,10 +171,21 @@ class S3Store:
         """Read a span of an object."""
         whole = span == Span(0, remote.size_bytes)
         extra = dict(self._MARKS) if whole else {"Range": f"bytes={span.start}-{span.end - 1}"}
-        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as response:
+        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as answer:
+            response = answer.response
             size_bytes = whole_size(response, span, whole=whole)
             details = _same(remote, object_details(response.headers, size_bytes=size_bytes))
-            yield S3Body(response, details, span)
+            body = S3Body(answer, details, span)
+            self._bodies.add(body)
+            try:
+                yield body
+            finally:
+                self._bodies.discard(body)
+
+    def tend(self) -> None:
+        """Break off answers that crawl: the request is made again from where it was."""
+        for body in self._bodies.copy():
+            body.drop_if_crawling(self._options.timeouts.crawl)
 
     def close(self) -> None:
         """Break off everything under way."""
@@ -177,7 +202,7 @@ class S3Store:
         what: str,
         extra: dict[str, str] | None = None,
         pinned: bool = True,
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[Answer]:
         headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
         if self._options.expected_owner:
             headers["x-amz-expected-bucket-owner"] = self._options.expected_owner
@@ -189,11 +214,11 @@ class S3Store:
         target = self._endpoint.target(remote.key if remote else None, query)
         with (
             _observed(self._observe, operation),
-            self._connections.request(method, target, self._signed(method, target, headers)) as response,
+            self._connections.request(method, target, self._signed(method, target, headers)) as answer,
         ):
-            if response.status not in {200, 206}:
-                raise failure(response, what=what, bucket=self._options.bucket)
-            yield response
+            if answer.response.status not in {200, 206}:
+                raise failure(answer.response, what=what, bucket=self._options.bucket)
+            yield answer
 
     def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
         url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{target}"
