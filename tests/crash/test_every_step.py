@@ -18,7 +18,7 @@ from modelsync.core.facts import Outcome
 from modelsync.core.parts import MIB
 from support.world import World
 
-SHARED = {"shared.onnx": bytes(8192), "shared.bin": bytes(range(256)) * 32}  # one is linked, one is copied
+SHARED = {"shared.onnx": bytes(1 << 16), "shared.bin": bytes(range(256)) * 256}  # one is linked, one is copied
 V1 = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"abc"} | SHARED
 V2 = {"model.onnx": bytes(range(256)) * (70 * 1024), "config.json": b"{ }", "de/words.txt": b"abc"} | SHARED
 assert len(V2["model.onnx"]) > 16 * MIB, "large enough for two parts"

@@ -19,7 +19,7 @@ from modelsync.core.reuse import may_hard_link, same_bytes
 from modelsync.errors import StoreDenied
 from support.world import World
 
-WEIGHTS, DATA = os.urandom(100_000), os.urandom(50_000)
+WEIGHTS, DATA = os.urandom(100_000), os.urandom(70_000)
 V1 = {"model.onnx": WEIGHTS, "model.bin": DATA, "config.json": b"{}"}
 V2 = V1 | {"config.json": b"{ }"}
 

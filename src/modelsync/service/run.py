@@ -157,6 +157,8 @@ def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:
             queue.check()
         except TryAgain as error:
             parts.observe(HealthChanged(f"queue:{queue.name}", Status.DEGRADED, str(error)))
+        else:
+            parts.observe(HealthChanged(f"queue:{queue.name}", Status.HEALTHY, "the queue answers"))
         consumers.append(
             Consumer(
                 queue,

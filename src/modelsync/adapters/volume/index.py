@@ -9,7 +9,7 @@ from modelsync.core.manifest import Manifest
 from modelsync.ports import Held
 
 _KEPT_PER_CONTENT = 4
-_LEAST_BYTES = 4096  # what is smaller is fetched as fast as it is found
+_LEAST_BYTES = 64 << 10  # what is smaller is fetched as fast as it is found, and there is much of it
 
 
 class ContentIndex:
