@@ -48,7 +48,7 @@ class HttpServer:
                 ws="none",
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=2,
-                limit_concurrency=200,
+                limit_concurrency=1000,
                 h11_max_incomplete_event_size=16 << 10,
                 server_header=False,
             )
