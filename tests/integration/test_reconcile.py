@@ -140,23 +140,37 @@ def test_a_model_that_fails_does_not_hold_the_record_back(world: World) -> None:
     assert world.board.checks()["sync"].status is Status.DEGRADED
 
 
+def alone(world: World, interval_seconds: float) -> Reconciler:
+    """A reconciler without workers: nothing but its own waits makes time pass."""
+    return Reconciler(
+        comparison=world.comparison,
+        volume=world.volume,
+        dirty=world.dirty,
+        clock=world.clock,
+        observe=world.observe,
+        interval_seconds=interval_seconds,
+    )
+
+
 def test_comparisons_go_on_every_interval_with_jitter(world: World) -> None:
+    draining = threading.Event()
+
+    def beat() -> None:
+        if len(world.told(ReconcileFinished)) == 3:
+            draining.set()
+
     start = world.clock.now()
-    run(world, until=3, interval_seconds=100.0)
-    assert 2 * 90 <= world.clock.now() - start <= 2 * 110 + 10
+    alone(world, 100.0).run(draining, beat)
+    assert 2 * 90 <= world.clock.now() - start <= 2 * 110 + 2
 
 
 def test_an_interval_of_nothing_means_once(world: World) -> None:
     waits = iter(range(50))
     draining = threading.Event()
-    reconciler = Reconciler(
-        comparison=world.comparison, volume=world.volume, dirty=world.dirty, clock=world.clock,
-        observe=world.observe, interval_seconds=0.0,
-    )  # fmt: skip
 
     def beat() -> None:
         if next(waits, None) is None:
             draining.set()
 
-    reconciler.run(draining, beat)
+    alone(world, 0.0).run(draining, beat)
     assert len(world.told(ReconcileFinished)) == 1
