@@ -199,10 +199,16 @@ class Consumer:
             beat()
             with self._changed:
                 if not self._settled:
-                    self._clock.wait_for(self._changed, _KEEPER_SECONDS)
+                    self._clock.wait_for(self._changed, self._idle_seconds())
             with self._calls:
                 self._flush()
                 self._extend()
+
+    def _idle_seconds(self) -> float:
+        """How long nothing needs to be done, with the lock held."""
+        if not self._held:
+            return _KEEPER_SECONDS
+        return min(_KEEPER_SECONDS, max(self._heartbeat_due - self._clock.monotonic(), 0.05))
 
     @property
     def _heartbeat_seconds(self) -> float:
