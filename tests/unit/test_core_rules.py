@@ -49,6 +49,12 @@ def test_the_strongest_proof_that_s3_offers_is_chosen(details: ObjectDetails, wa
     assert expected(details) == wanted
 
 
+@pytest.mark.parametrize("checksums", [{}, {"sha256": "c=-3"}])
+def test_without_the_parts_sizes_only_the_whole_size_is_left(checksums: dict[str, str]) -> None:
+    details = ObjectDetails(5, f"{MD5}-3", checksums)
+    assert expected(details, parts_known=False) == Expected(Proof.SIZE, "5")
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, 16 * MIB])
 def test_a_small_object_is_one_span(size_bytes: int) -> None:
     assert split(size_bytes) == (Span(0, size_bytes),)

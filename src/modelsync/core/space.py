@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_UNITS = ("bytes", "KiB", "MiB", "GiB")
+
 
 def too_full(needed_bytes: int, *, free_bytes: int, reserved_bytes: int, min_free_bytes: int) -> str | None:
     """Return why a download must not begin, or None if it may.
@@ -29,9 +31,5 @@ def _size(size_bytes: int) -> str:
         >>> _size(3 << 29)
         '1.5 GiB'
     """
-    value = float(size_bytes)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            break
-        value /= 1024
-    return f"{value:.0f} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+    power = min((max(size_bytes, 1).bit_length() - 1) // 10, len(_UNITS) - 1)
+    return f"{size_bytes / (1 << 10 * power):.{1 if power else 0}f} {_UNITS[power]}"
