@@ -45,7 +45,7 @@ def trickle() -> Iterator[tuple[str, threading.Event]]:
 def test_an_answer_that_crawls_is_broken_off_with_what_it_brought(trickle: tuple[str, threading.Event]) -> None:
     url, _ = trickle
     store = S3Store(
-        S3Options("models", timeouts=Timeouts(crawl=0.05)), AwsSession(AwsOptions("us-east-1", url)), lambda _: None
+        S3Options("models", timeouts=Timeouts(crawl=0.5)), AwsSession(AwsOptions("us-east-1", url)), lambda _: None
     )
     brought: list[int] = []
     done = threading.Event()
