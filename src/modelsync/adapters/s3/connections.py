@@ -82,7 +82,7 @@ class Connections:
         sock = self._active.get(connection)
         try:
             with _network_errors():
-                yield Answer(response, lambda: _break_off(sock))
+                yield Answer(response, lambda: _break_off(sock, socket.SHUT_RD))
         except BaseException:
             self._release(connection, reusable=False)
             raise
@@ -166,13 +166,15 @@ class Connections:
         for _, connection in idle:
             connection.close()
         for sock in active:
-            _break_off(sock)
+            _break_off(sock, socket.SHUT_RDWR)
 
 
-def _break_off(sock: socket.socket | None) -> None:
+def _break_off(sock: socket.socket | None, how: int) -> None:
+    # Closed for reading only, what has arrived can still be read; closed both ways, the server's next
+    # packet would be answered by a reset, which throws that away.
     if sock is not None:
         with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            sock.shutdown(how)
 
 
 @contextmanager
