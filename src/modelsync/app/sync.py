@@ -42,7 +42,6 @@ from modelsync.errors import (
     ModelSyncError,
     ObjectChanged,
     Rejected,
-    Stopped,
     TryAgain,
     VerificationFailed,
 )
@@ -335,6 +334,3 @@ def _as_result(decision: Decision, on_volume: OnVolume | None = None) -> SyncRes
         case Noop(reason=reason) | Gone(reason=reason):
             current = on_volume.current if on_volume else None
             return SyncResult(Outcome.NOOP, reason, current.revision if current else None)
-
-
-__all__ = ["ModelSync", "Stopped", "SyncOptions", "SyncResult"]
