@@ -23,7 +23,8 @@ def setting(tmp_path: Path, emulator: Emulator, bucket: Any) -> Iterator[Setting
         **os.environ,
         **emulator.environment(bucket.place),
         "MODELS_BASE_PATH": str(base),
-        "SETTLE_SECONDS": "0",
+        # Long: what is there of a voice before its commit file must not be taken for the whole.
+        "SETTLE_SECONDS": "30",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",
         "LOG_LEVEL": "debug",

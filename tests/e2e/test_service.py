@@ -66,7 +66,7 @@ def test_sigterm_parks_the_download_returns_the_message_and_a_restart_resumes(
     setting: Setting, bucket: Any, proxy: Proxy
 ) -> None:
     setting.environment |= {"SHUTDOWN_GRACE_SECONDS": "4", "TRANSFER_CONCURRENCY": "1"}
-    worker = setting.start()
+    worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     proxy.hold_after_bytes = 20 << 20  # the answer of one part goes through, the next one's does not
     bucket.put("alice/model.onnx", LARGE)
@@ -79,7 +79,7 @@ def test_sigterm_parks_the_download_returns_the_message_and_a_restart_resumes(
     assert bucket.messages() == (1, 0), "it is back at once, for another worker"
     assert not (setting.base / "alice").exists()
     proxy.release()
-    again = setting.start()
+    again = setting.start(SETTLE_SECONDS="0")
     until((setting.base / "alice").exists, "the voice")
     assert setting.read("alice") == {"model.onnx": LARGE}
     assert again.metric("downloaded_bytes_total") <= 32 << 20, "the first part was not fetched again"
@@ -87,7 +87,7 @@ def test_sigterm_parks_the_download_returns_the_message_and_a_restart_resumes(
 
 
 def test_sigterm_lets_a_short_download_finish(setting: Setting, bucket: Any, proxy: Proxy) -> None:
-    worker = setting.start()
+    worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     proxy.hold_after_bytes = 1 << 20
     bucket.put("alice/model.onnx", LARGE[: 8 << 20])
@@ -102,7 +102,7 @@ def test_sigterm_lets_a_short_download_finish(setting: Setting, bucket: Any, pro
 
 def test_sigkill_in_mid_download_loses_nothing(setting: Setting, bucket: Any, proxy: Proxy) -> None:
     setting.environment |= {"TRANSFER_CONCURRENCY": "1"}
-    worker = setting.start()
+    worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     bucket.put("alice/config.json", b"{}")
     proxy.hold_after_bytes = 20 << 20
@@ -111,7 +111,7 @@ def test_sigkill_in_mid_download_loses_nothing(setting: Setting, bucket: Any, pr
     worker.end(signal.SIGKILL)
     assert not (setting.base / "alice").exists()
     proxy.release()
-    again = setting.start()
+    again = setting.start(SETTLE_SECONDS="0")
     until((setting.base / "alice").exists, "the voice")
     assert setting.read("alice") == {"model.onnx": LARGE, "config.json": b"{}"}
     assert again.metric("downloaded_bytes_total") <= 33 << 20, "the first part was not fetched again"
@@ -197,7 +197,7 @@ def test_sigterm_before_anything_has_begun_ends_at_once(setting: Setting, proxy:
 
 def test_a_long_download_keeps_its_message_hidden(setting: Setting, bucket: Any, proxy: Proxy) -> None:
     bucket.sqs.set_queue_attributes(QueueUrl=bucket.place.queue_url, Attributes={"VisibilityTimeout": "2"})
-    worker = setting.start()
+    worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     proxy.hold_after_bytes = 1 << 20
     bucket.put("alice/model.onnx", LARGE[: 4 << 20])
@@ -214,7 +214,7 @@ def test_a_long_download_keeps_its_message_hidden(setting: Setting, bucket: Any,
 
 
 def test_hostile_keys_are_on_record_and_stop_nobody(setting: Setting, bucket: Any) -> None:
-    worker = setting.start()
+    worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     for key in ("mallory/../../evil.onnx", "mallory//x.onnx", "../up.onnx", ".modelsync/x.onnx", "eve/a\u0085b.onnx"):
         bucket.put(key, b"x")
