@@ -9,6 +9,7 @@
     │   ├── StoreUnavailable    S3 did not answer, answered 5xx, or broke off
     │   │   └── StoreThrottled  S3 asked for fewer requests
     │   ├── StoreDenied         credentials or permissions: an operator may mend them meanwhile
+    │   │   └── CredentialsRefused  they are no good, or no longer: look for others
     │   ├── QueueUnavailable    the same for SQS
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
@@ -77,6 +78,10 @@ class StoreDenied(TryAgain):
     """S3 refuses the credentials or the permission."""
 
     dependency = "s3"
+
+
+class CredentialsRefused(StoreDenied):
+    """S3 does not know the access key, the signature does not fit, or the session has ended."""
 
 
 class QueueUnavailable(TryAgain):

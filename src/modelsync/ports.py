@@ -102,6 +102,7 @@ class ObjectStore(Protocol):
 
         Raises:
             ObjectChanged: it is not the object that was listed.
+            Rejected: as from `open`.
         """
         ...
 
@@ -126,6 +127,7 @@ class ObjectStore(Protocol):
 
         Raises:
             ObjectChanged: it is not the object that was listed.
+            Rejected: rule `encryption`; it is encrypted with a key that only its uploader has.
         """
         ...
 

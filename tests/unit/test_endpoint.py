@@ -11,7 +11,7 @@ from modelsync.errors import ConfigurationError
 
 def on_aws(bucket: str, region: str) -> Endpoint:
     session = AwsSession(AwsOptions(region=region))
-    return bucket_endpoint(bucket, region=session.region, endpoint_url=None, dns_suffix=session.dns_suffix)
+    return bucket_endpoint(bucket, endpoint_url=None, aws_host=session.s3_host)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_region_that_aws_cannot_have_is_told() -> None:
     ],
 )
 def test_an_endpoint_of_ones_own_is_addressed_by_path(url: str, address: str) -> None:
-    endpoint = bucket_endpoint("models", region="us-east-1", endpoint_url=url, dns_suffix=lambda: "")
+    endpoint = bucket_endpoint("models", endpoint_url=url, aws_host=lambda: "")
     assert f"{endpoint.scheme}://{endpoint.netloc}{endpoint.target('a b/ä', {})}" == address
 
 

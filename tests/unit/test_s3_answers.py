@@ -77,7 +77,7 @@ def session(monkeypatch: pytest.MonkeyPatch, **variables: str) -> AwsSession:
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
 def test_a_newline_in_a_mounted_secret_is_told_without_the_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with pytest.raises(StoreDenied, match="white space") as caught:
-        session(monkeypatch, **{name: "s3cret\n"}).credentials()
+        session(monkeypatch, **{name: "s3cret\n"}).credentials.get_frozen_credentials()
     assert "s3cret" not in str(caught.value)
 
 
@@ -86,4 +86,4 @@ def test_whatever_the_credential_chain_throws_is_a_denied_store(monkeypatch: pyt
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     found = session(monkeypatch, AWS_ROLE_ARN="arn:aws:iam::1:role/x", AWS_WEB_IDENTITY_TOKEN_FILE="/nowhere/token")
     with pytest.raises(StoreDenied, match="cannot be had"):
-        found.credentials()
+        found.credentials.get_frozen_credentials()

@@ -1,20 +1,23 @@
-"""What S3 and SQS have in common: region, credentials, and botocore's errors in our words."""
+"""What S3 and SQS have in common: region, credentials, certificate authorities, names of hosts."""
 
 from __future__ import annotations
 
 import os
 import re
-import threading
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
 import botocore.session
-from botocore.credentials import ReadOnlyCredentials
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from modelsync.errors import ConfigurationError, StoreDenied
+from modelsync.adapters.credentials import Credentials
+from modelsync.errors import ConfigurationError
 
 _REGION = re.compile(r"[a-z0-9-]+")
+_BOUNDS = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+"""For STS. botocore's own would let one request for credentials take five minutes."""
 
 
 @dataclass(frozen=True)
@@ -25,29 +28,40 @@ class AwsOptions:
         region: the region of bucket and queues.
         s3_endpoint_url: an S3-compatible store or emulator.
         sqs_endpoint_url: the same for queues.
+        ask_seconds: least time between two looks for credentials.
     """
 
     region: str | None = None
     s3_endpoint_url: str | None = None
     sqs_endpoint_url: str | None = None
+    ask_seconds: float = 1.0
 
 
 class AwsSession:
-    """One botocore session for all clients: credentials are found and refreshed once.
+    """One botocore session for all clients.
 
-    The chain is botocore's: environment, web identity (IRSA), profiles, container credentials
-    (ECS, EKS Pod Identity), instance metadata.
+    Its chain of credentials is botocore's: environment, web identity (IRSA), profiles, container
+    credentials (ECS, EKS Pod Identity), instance metadata.
     """
 
     def __init__(self, options: AwsOptions) -> None:
+        """Read the configuration; no credentials are looked for yet.
+
+        Raises:
+            ConfigurationError: there is no region, no such profile, or no such file of authorities.
+        """
         self.options = options
-        self.session: Any = botocore.session.get_session()
-        self._lock = threading.Lock()
-        self._credentials: Any = None
         try:
+            self.session: Any = botocore.session.get_session()
             self.region = self._region()
+            self._ca_bundle = self.session.get_config_variable("ca_bundle") or os.environ.get("SSL_CERT_FILE")
         except BotoCoreError as error:
             raise ConfigurationError(f"AWS configuration cannot be read: {error}") from error
+        if self._ca_bundle:
+            self.tls_context()
+        self._set_up(self.session)
+        self.credentials = Credentials(self._find, options.ask_seconds)
+        self.session.register_component("credential_provider", self.credentials)
 
     def _region(self) -> str:
         # botocore reads AWS_DEFAULT_REGION alone; Kubernetes' webhooks inject AWS_REGION.
@@ -60,43 +74,48 @@ class AwsSession:
             return "us-east-1"  # S3-compatible stores sign with it unless they are told otherwise
         raise ConfigurationError("AWS_REGION is not set: set it to the bucket's region, for example eu-central-1")
 
-    def dns_suffix(self) -> str:
-        """The domain of the region's partition: `amazonaws.com`, `amazonaws.com.cn` and so on.
+    def _set_up(self, session: Any) -> None:
+        """Have the clients that botocore makes, of STS too, go by what was found out here."""
+        session.set_config_variable("region", self.region)
+        session.set_default_client_config(_BOUNDS)
+        if self._ca_bundle:  # botocore does not know SSL_CERT_FILE
+            session.set_config_variable("ca_bundle", self._ca_bundle)
+
+    def _find(self) -> Any:
+        # By a session of its own: each reads its files once.
+        session: Any = botocore.session.get_session()
+        self._set_up(session)
+        return session.get_credentials()
+
+    def tls_context(self) -> ssl.SSLContext:
+        """What servers are trusted by: AWS_CA_BUNDLE, else SSL_CERT_FILE, else the system's authorities.
+
+        Raises:
+            ConfigurationError: the file cannot be read or holds no certificate.
+        """
+        try:
+            return ssl.create_default_context(cafile=self._ca_bundle)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the certificate authorities in {self._ca_bundle} cannot be read ({error.strerror or error}): set"
+                " AWS_CA_BUNDLE or SSL_CERT_FILE to a file with certificates in PEM"
+            ) from error
+
+    def s3_host(self) -> str:
+        """S3's host in the region, such as `s3.eu-central-1.amazonaws.com`.
+
+        AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT choose another than the usual one.
 
         Raises:
             ConfigurationError: no partition has such a region.
         """
+        service = "s3-fips" if self.session.get_config_variable("use_fips_endpoint") else "s3"
+        if self.session.get_config_variable("use_dualstack_endpoint"):
+            service += ".dualstack"
+        return f"{service}.{self.region}.{self._dns_suffix()}"
+
+    def _dns_suffix(self) -> str:
         for partition in self.session.get_component("data_loader").load_data("partitions")["partitions"]:
             if self.region in partition["regions"] or re.fullmatch(partition["regionRegex"], self.region):
                 return str(partition["outputs"]["dnsSuffix"])
         raise ConfigurationError(f"AWS_REGION={self.region} is no region of AWS: set it to the bucket's region")
-
-    def credentials(self) -> ReadOnlyCredentials:
-        """The credentials that are valid now, refreshed when they are about to end.
-
-        Raises:
-            StoreDenied: none can be found, or they cannot be refreshed.
-        """
-        try:
-            with self._lock:
-                if self._credentials is None:
-                    self._credentials = self.session.get_credentials()
-            found = self._credentials and self._credentials.get_frozen_credentials()
-        except Exception as error:  # botocore lets through what files, STS and metadata servers throw
-            raise StoreDenied(f"AWS credentials cannot be had: {error}") from error
-        if found is not None:
-            return _checked(found)
-        raise StoreDenied(
-            "no AWS credentials found: give the pod a role (IRSA or EKS Pod Identity), or set AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY"
-        )
-
-
-def _checked(found: ReadOnlyCredentials) -> ReadOnlyCredentials:
-    """Refuse what no HTTP header can carry, most often the newline at the end of a mounted secret."""
-    for value in filter(None, (found.access_key, found.secret_key, found.token)):
-        if value != value.strip() or not value.isprintable():
-            raise StoreDenied(
-                "an AWS key, secret or session token has white space or control characters in it: store it without"
-            )
-    return found

@@ -11,7 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from modelsync.adapters.aws import AwsSession
-from modelsync.errors import ConfigurationError, QueueMissing, QueueUnavailable
+from modelsync.adapters.credentials import REFUSED
+from modelsync.adapters.network import PROXY_ASKS, explain, one_line
+from modelsync.errors import ConfigurationError, QueueMissing, QueueUnavailable, StoreDenied
 from modelsync.ports import Message
 
 POLL_SECONDS = 5
@@ -29,6 +31,11 @@ _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _ODD_ANSWER = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
 """What botocore and the reading of its answers throw at a server or a credential file that is no such thing."""
 _DENIED = {"AccessDenied", "AccessDeniedException"}
+_ADVICE = {
+    **dict.fromkeys(_DENIED, ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"),
+    **dict.fromkeys(REFUSED, ": the credentials are not valid, or no longer: check the pod's role or the access key"),
+    "407": f": {PROXY_ASKS}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +52,19 @@ def sqs_client(session: AwsSession) -> Any:
     Raises:
         ConfigurationError: profile, region or endpoint cannot be.
     """
+
+    def renew_if_refused(parsed: dict[str, Any], **_: Any) -> None:
+        if parsed.get("Error", {}).get("Code") in REFUSED:
+            session.credentials.renew()
+
     try:
-        return session.session.create_client(
+        client = session.session.create_client(
             "sqs", region_name=session.region, endpoint_url=session.options.sqs_endpoint_url, config=_CONFIG
         )
     except (BotoCoreError, ValueError, OSError) as error:
-        raise ConfigurationError(f"SQS cannot be set up: {error}") from error
+        raise ConfigurationError(f"SQS cannot be set up: {one_line(error)}") from error
+    client.meta.events.register("after-call.sqs", renew_if_refused)
+    return client
 
 
 class SqsQueue:
@@ -147,11 +161,12 @@ class SqsQueue:
             if code in _MISSING:
                 variable = f"SQS_{self.name.upper()}_QUEUE_URL"
                 raise QueueMissing(f"queue {self.name} does not exist: check {variable} and AWS_REGION") from error
-            advice = ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"
             raise QueueUnavailable(
-                f"cannot {what} queue {self.name}: SQS answered {code}{advice if code in _DENIED else ''}"
+                f"cannot {what} queue {self.name}: SQS answered {code}{_ADVICE.get(code, '')}"
             ) from error
         except BotoCoreError as error:
+            raise QueueUnavailable(f"cannot {what} queue {self.name}: {explain(error) or one_line(error)}") from error
+        except StoreDenied as error:  # there is nothing to sign with
             raise QueueUnavailable(f"cannot {what} queue {self.name}: {error}") from error
         except _ODD_ANSWER as error:
             raise QueueUnavailable(

@@ -49,6 +49,7 @@ class Fetcher:
         Raises:
             ObjectChanged: plan again.
             VerificationFailed: a file's bytes are not what S3 has on record; they are discarded.
+            Rejected: S3 says that a file can never be read as it is.
             StoreUnavailable, StoreDenied, VolumeFailed: try again; what is proven stays in staging.
             Stopped: the work is parked.
         """

@@ -231,6 +231,8 @@ class ModelSync:
                 return SyncResult(Outcome.WAITING, f"{error.path}: {_NEXT_COMMIT}")
             refuse = Refuse(build.revision, "checksum", str(error))
             return self._refuse(work, refuse, snapshot, writer)
+        except Rejected as error:
+            return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
         if not commit_file:
             # Nothing ties the files together but time: they must be the same before and after.
             with context.stage("list again"):

@@ -67,7 +67,7 @@ def _one_of(*choices: str) -> Any:
     def check(value: Any) -> Any:
         if isinstance(value, str):
             value = value.strip().lower()
-        if value not in choices:
+        if value is not None and value not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}")
         return value
 

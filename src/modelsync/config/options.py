@@ -39,7 +39,11 @@ def aws(settings: Settings) -> AwsOptions:
 
 def s3(settings: Settings) -> S3Options:
     """Which bucket."""
-    return S3Options(bucket=settings.s3_bucket_name, expected_owner=settings.s3_expected_bucket_owner)
+    return S3Options(
+        bucket=settings.s3_bucket_name,
+        expected_owner=settings.s3_expected_bucket_owner,
+        request_payer=settings.s3_request_payer,
+    )
 
 
 def queues(configuration: Configuration) -> list[SqsOptions]:

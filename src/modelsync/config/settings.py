@@ -34,6 +34,10 @@ class Settings(BaseModel):
         str | None, Field(pattern=r"^\d{12}$"), Optional,
         Note("Account id; a bucket owned by another account is refused."),
     ] = None  # fmt: skip
+    s3_request_payer: Annotated[
+        Literal["requester"] | None, one_of("requester"), Optional,
+        Note("`requester`: this account pays, where the bucket's owner wants the requester to."),
+    ] = None  # fmt: skip
     aws_region: Annotated[
         str | None, Optional, Note("Region of bucket and queues; AWS_DEFAULT_REGION is read too.")
     ] = None
@@ -128,6 +132,6 @@ class Settings(BaseModel):
         Literal["debug", "info", "warning", "error"], one_of("debug", "info", "warning", "error"), Note("Least level.")
     ] = "info"
     log_format: Annotated[
-        Literal["json", "console"] | None, Optional, one_of("json", "console", None),
+        Literal["json", "console"] | None, one_of("json", "console"), Optional,
         Note("`json` or `console`; not set: json in production."),
     ] = None  # fmt: skip

@@ -61,6 +61,8 @@ def configure_logging(options: LogOptions) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    # It warns of every failed refresh with a stack trace; the health check says the same in a sentence.
+    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
 
 
 class FactLogger:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import http.client
 import re
 
+from modelsync.adapters.credentials import REFUSED
+from modelsync.adapters.network import PROXY_ASKS
 from modelsync.adapters.s3.xml import parse_error
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.errors import (
     BucketMissing,
     ConfigurationError,
+    CredentialsRefused,
     ModelSyncError,
     ObjectChanged,
+    Rejected,
     StoreDenied,
     StoreThrottled,
     StoreUnavailable,
@@ -28,9 +32,12 @@ _ADVICE = {
     "AllAccessDisabled": "the bucket is disabled: ask its owner",
     "ExpiredToken": "the credentials have ended and were not refreshed: look at the pod's role",
     "InvalidAccessKeyId": "the access key does not exist: check AWS_ACCESS_KEY_ID",
+    "InvalidObjectState": "the object is archived: restore it, or upload it again in a storage class for reading",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it by NTP",
     "SignatureDoesNotMatch": "the secret key does not fit: check AWS_SECRET_ACCESS_KEY",
 }
+_KMS_ADVICE = "the object's KMS key cannot be used: enable it, and give the role kms:Decrypt on it"
+_OTHERWISE = "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if the requester pays, S3_REQUEST_PAYER"
 
 
 def failure(response: http.client.HTTPResponse, *, what: str, bucket: str) -> ModelSyncError:
@@ -49,10 +56,13 @@ def failure(response: http.client.HTTPResponse, *, what: str, bucket: str) -> Mo
         return ObjectChanged(said)
     if status >= 500 or code in _PASSING:
         return StoreUnavailable(said)
+    if status == 407:
+        return StoreUnavailable(f"S3 cannot be reached: {PROXY_ASKS}")
+    if code == "InvalidRequest" and "Server Side Encryption" in fields.get("Message", ""):
+        return Rejected("encryption", f"{said}: it is encrypted with a customer's key (SSE-C): use SSE-S3 or SSE-KMS")
     if status in {400, 401, 403}:
-        return StoreDenied(
-            f"{said}: {_ADVICE.get(code, 'check credentials, permissions and S3_EXPECTED_BUCKET_OWNER')}"
-        )
+        advice = _KMS_ADVICE if code.startswith("KMS.") else _ADVICE.get(code, _OTHERWISE)
+        return (CredentialsRefused if code in REFUSED else StoreDenied)(f"{said}: {advice}")
     return StoreUnavailable(said)
 
 

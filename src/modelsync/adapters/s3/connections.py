@@ -7,7 +7,6 @@ in docs/adr/0004.
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import ssl
 import threading
@@ -15,11 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
+from modelsync.adapters.network import explain
 from modelsync.adapters.s3.endpoint import Endpoint
-from modelsync.errors import ConfigurationError, Stopped, StoreUnavailable
+from modelsync.adapters.s3.proxy import proxy_for
+from modelsync.errors import Stopped, StoreUnavailable
 
 _IDLE_SECONDS = 10.0  # S3 closes connections that idle somewhat longer
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.BadStatusLine)
@@ -51,17 +50,33 @@ class Answer:
 class Connections:
     """A pool of connections to an endpoint. Idle ones are kept for the next request."""
 
-    def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
+    def __init__(self, endpoint: Endpoint, timeouts: Timeouts, tls: ssl.SSLContext | None) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            endpoint: where to.
+            timeouts: bounds.
+            tls: what an https endpoint is trusted by; None for http.
+
+        Raises:
+            ConfigurationError: a variable that names a proxy does not.
+        """
         self._endpoint = endpoint
         self._timeouts = timeouts
+        self._tls = tls
+        self._proxy = proxy_for(endpoint)
+        through = f" through the proxy {self._proxy.host}:{self._proxy.port}" if self._proxy else ""
+        self._way = f"{endpoint.netloc}{through}"
+        # A proxy takes plain requests by their whole address; encrypted ones go through a tunnel.
+        plainly = self._proxy if tls is None else None
+        self._base = f"http://{endpoint.netloc}" if plainly else ""
+        self._to_proxy = plainly.headers if plainly else {}
         self._lock = threading.Lock()
         self._idle: list[tuple[float, http.client.HTTPConnection]] = []
         # The socket is kept beside its connection, which lets go of it once the server says that
         # this answer is the last.
         self._active: dict[http.client.HTTPConnection, socket.socket | None] = {}
         self._closed = False
-        self._tls = _tls_context() if endpoint.scheme == "https" else None
-        self._proxy = _proxy_for(endpoint)
 
     @contextmanager
     def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[Answer]:
@@ -72,7 +87,7 @@ class Connections:
             Stopped: the pool is closed.
         """
         try:
-            with _network_errors():
+            with self._network_errors():
                 connection, response = self._send(method, target, headers)
         except ValueError:
             # Its message would show headers, the signature among them.
@@ -81,7 +96,7 @@ class Connections:
             ) from None
         sock = self._active.get(connection)
         try:
-            with _network_errors():
+            with self._network_errors():
                 yield Answer(response, lambda: _break_off(sock, socket.SHUT_RD))
         except BaseException:
             self._release(connection, reusable=False)
@@ -96,7 +111,7 @@ class Connections:
             try:
                 if fresh:
                     self._connect(connection)
-                connection.request(method, self._through_proxy(target), headers=dict(headers))
+                connection.request(method, self._base + target, headers={**headers, **self._to_proxy})
                 self._watch(connection)
                 return connection, connection.getresponse()
             except _STALE:
@@ -119,11 +134,6 @@ class Connections:
             if self._closed:
                 raise Stopped("shutting down")
 
-    def _through_proxy(self, target: str) -> str:
-        if self._proxy is None or self._tls is not None:
-            return target
-        return f"http://{self._endpoint.netloc}{target}"
-
     def _acquire(self) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:
             if self._closed:
@@ -140,13 +150,12 @@ class Connections:
         return connection, True
 
     def _connection(self) -> http.client.HTTPConnection:
-        host, port = self._proxy or (self._endpoint.host, self._endpoint.port)
+        peer = self._proxy or self._endpoint
         if self._tls is None:
-            connection = http.client.HTTPConnection(host, port, timeout=self._timeouts.read)
-        else:
-            connection = http.client.HTTPSConnection(host, port, timeout=self._timeouts.read, context=self._tls)
-            if self._proxy is not None:
-                connection.set_tunnel(self._endpoint.host, self._endpoint.port)
+            return http.client.HTTPConnection(peer.host, peer.port, timeout=self._timeouts.read)
+        connection = http.client.HTTPSConnection(peer.host, peer.port, timeout=self._timeouts.read, context=self._tls)
+        if self._proxy is not None:
+            connection.set_tunnel(self._endpoint.host, self._endpoint.port or 443, dict(self._proxy.headers))
         return connection
 
     def _release(self, connection: http.client.HTTPConnection, *, reusable: bool) -> None:
@@ -156,6 +165,14 @@ class Connections:
                 self._idle.append((time.monotonic(), connection))
                 return
         connection.close()
+
+    @contextmanager
+    def _network_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            reason = explain(error) or str(error) or type(error).__name__
+            raise StoreUnavailable(f"S3 cannot be reached or broke off ({self._way}): {reason}") from error
 
     def close(self) -> None:
         """Break off all requests: their readers get an error at once."""
@@ -175,33 +192,3 @@ def _break_off(sock: socket.socket | None, how: int) -> None:
     if sock is not None:
         with suppress(OSError):
             sock.shutdown(how)
-
-
-@contextmanager
-def _network_errors() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, http.client.HTTPException) as error:
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"S3 cannot be reached or broke off: {reason}") from error
-
-
-def _tls_context() -> ssl.SSLContext:
-    # SSL_CERT_FILE is read by OpenSSL itself.
-    bundle = os.environ.get("AWS_CA_BUNDLE")
-    try:
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise ConfigurationError(f"AWS_CA_BUNDLE={bundle} cannot be read: {error.strerror or error}") from error
-
-
-def _proxy_for(endpoint: Endpoint) -> tuple[str, int] | None:
-    proxy = getproxies().get(endpoint.scheme)
-    if not proxy or proxy_bypass(endpoint.netloc):
-        return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    try:
-        port = parts.port or 80
-    except ValueError as error:
-        raise ConfigurationError(f"{endpoint.scheme.upper()}_PROXY is no address: write host:port") from error
-    return (parts.hostname, port) if parts.hostname else None

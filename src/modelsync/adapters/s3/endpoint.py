@@ -34,7 +34,7 @@ class Endpoint:
         )
 
 
-def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, dns_suffix: Callable[[], str]) -> Endpoint:
+def bucket_endpoint(bucket: str, *, endpoint_url: str | None, aws_host: Callable[[], str]) -> Endpoint:
     """Find a bucket.
 
     With an endpoint of one's own addressing is path-style; on AWS it is virtual-hosted, but for
@@ -42,9 +42,8 @@ def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, dns_s
 
     Args:
         bucket: its name.
-        region: the bucket's region.
         endpoint_url: an S3-compatible store; None for AWS.
-        dns_suffix: tells the domain of the region's partition; asked on AWS only.
+        aws_host: tells S3's host in the region; asked on AWS only.
 
     Raises:
         ConfigurationError: the URL is no http or https address, or no partition has the region.
@@ -54,7 +53,6 @@ def bucket_endpoint(bucket: str, *, region: str, endpoint_url: str | None, dns_s
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigurationError(f"AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is no http(s) address: {endpoint_url!r}")
         return Endpoint(parts.scheme, parts.hostname, parts.port, f"{parts.path.rstrip('/')}/{bucket}")
-    host = f"s3.{region}.{dns_suffix()}"
     if "." in bucket:
-        return Endpoint("https", host, None, f"/{bucket}")
-    return Endpoint("https", f"{bucket}.{host}", None)
+        return Endpoint("https", aws_host(), None, f"/{bucket}")
+    return Endpoint("https", f"{bucket}.{aws_host()}", None)

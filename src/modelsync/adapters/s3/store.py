@@ -23,7 +23,7 @@ from modelsync.core.facts import StoreCalled
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import ModelSyncError, ObjectChanged, StoreDenied, StoreUnavailable
+from modelsync.errors import CredentialsRefused, ModelSyncError, ObjectChanged, StoreDenied, StoreUnavailable
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
@@ -38,11 +38,13 @@ class S3Options:
     Attributes:
         bucket: its name.
         expected_owner: account id; a bucket of another account is refused by S3.
+        request_payer: `requester`, who then pays for requests and bytes where the bucket's owner wants that.
         timeouts: bounds on single calls of the network.
     """
 
     bucket: str
     expected_owner: str | None = None
+    request_payer: str | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 
@@ -93,12 +95,15 @@ class S3Store:
         self._session = session
         self._observe = observe
         self._endpoint = bucket_endpoint(
-            options.bucket,
-            region=session.region,
-            endpoint_url=session.options.s3_endpoint_url,
-            dns_suffix=session.dns_suffix,
+            options.bucket, endpoint_url=session.options.s3_endpoint_url, aws_host=session.s3_host
         )
-        self._connections = Connections(self._endpoint, options.timeouts)
+        tls = session.tls_context() if self._endpoint.scheme == "https" else None
+        self._connections = Connections(self._endpoint, options.timeouts, tls)
+        self._headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}"}
+        if options.expected_owner:
+            self._headers["x-amz-expected-bucket-owner"] = options.expected_owner
+        if options.request_payer:
+            self._headers["x-amz-request-payer"] = options.request_payer
         self._bodies: set[S3Body] = set()
 
     def check(self) -> None:
@@ -137,10 +142,20 @@ class S3Store:
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
-        with self._call("HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS) as answer:
-            response = answer.response
-            response.read()
-            return _same(remote, object_details(response.headers, size_bytes=_length(response)))
+        what = f"ask for {remote.key!r}"
+        try:
+            with self._call("HeadObject", "HEAD", remote, {}, what=what, extra=self._MARKS) as answer:
+                response = answer.response
+                response.read()
+                return _same(remote, object_details(response.headers, size_bytes=_length(response)))
+        except StoreDenied:
+            self._ask_why(remote)
+            raise
+
+    def _ask_why(self, remote: RemoteObject) -> None:
+        """Raise what keeps the object from being read; the answer to a HEAD has no body to say it."""
+        with self.open(remote, Span(0, min(1, remote.size_bytes))):
+            pass
 
     def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
         """Ask how an object was cut into parts: a HEAD for the first part, or for each."""
@@ -164,7 +179,8 @@ class S3Store:
                 counted = response.headers.get("x-amz-mp-parts-count")
                 return _length(response) if counted == str(count) else None
         except StoreDenied:
-            return None  # 400: the store knows no parts
+            self._ask_why(remote)
+            return None  # the object can be read, but the store knows no parts
 
     @contextmanager
     def open(self, remote: RemoteObject, span: Span) -> Iterator[S3Body]:
@@ -203,9 +219,7 @@ class S3Store:
         extra: dict[str, str] | None = None,
         pinned: bool = True,
     ) -> Iterator[Answer]:
-        headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
-        if self._options.expected_owner:
-            headers["x-amz-expected-bucket-owner"] = self._options.expected_owner
+        headers = {**self._headers, **(extra or {})}
         if remote is not None:
             if pinned:
                 headers["If-Match"] = f'"{remote.etag}"'
@@ -217,13 +231,17 @@ class S3Store:
             self._connections.request(method, target, self._signed(method, target, headers)) as answer,
         ):
             if answer.response.status not in {200, 206}:
-                raise failure(answer.response, what=what, bucket=self._options.bucket)
+                error = failure(answer.response, what=what, bucket=self._options.bucket)
+                if isinstance(error, CredentialsRefused):
+                    self._session.credentials.renew()
+                raise error
             yield answer
 
     def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
         url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{target}"
         request = AWSRequest(method, url, headers=headers)
-        S3SigV4Auth(self._session.credentials(), "s3", self._session.region).add_auth(request)
+        credentials = self._session.credentials.get_frozen_credentials()
+        S3SigV4Auth(credentials, "s3", self._session.region).add_auth(request)
         return dict(request.headers.items())
 
 

@@ -1,0 +1,125 @@
+"""Credentials for all clients: found by botocore's chain, renewed before they end and after they were refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+
+from modelsync.adapters.network import explain, one_line
+from modelsync.errors import StoreDenied
+
+REFUSED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    }
+)
+"""Codes by which S3 and SQS say that the credentials themselves are no good, or no longer."""
+_NOWHERE = (
+    "no AWS credentials found: give the pod a role (IRSA or EKS Pod Identity), or set AWS_ACCESS_KEY_ID and"
+    " AWS_SECRET_ACCESS_KEY"
+)
+
+
+class Credentials:
+    """What signs requests. Thread-safe.
+
+    botocore's own objects refresh themselves at every use from 15 minutes before the end, and fail
+    from 10 minutes before it. Here the chain is asked once in `ask_seconds` at most, by one thread,
+    while the others go by the last answer, which counts until its end: a source that hangs holds up
+    nobody who has credentials.
+    """
+
+    def __init__(self, find: Callable[[], Any], ask_seconds: float) -> None:
+        """Nothing is asked for yet.
+
+        Args:
+            find: walks the chain from its start, and returns botocore's credentials or None.
+            ask_seconds: least time between two questions.
+        """
+        self._find = find
+        self._ask_seconds = ask_seconds
+        self._asking = threading.Lock()
+        self._due = time.monotonic()
+        self._found: Any = None
+        self._valid: ReadOnlyCredentials | None = None
+        self._failure = ""
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """The credentials that are valid now, by the name that botocore's clients know.
+
+        Raises:
+            StoreDenied: none can be found, or they have ended and cannot be renewed.
+        """
+        if time.monotonic() >= self._due and self._asking.acquire(blocking=self._valid is None):
+            try:
+                if time.monotonic() >= self._due:
+                    self._ask()
+                    self._due = time.monotonic() + self._ask_seconds
+            finally:
+                self._asking.release()
+        if (valid := self._valid) is None:
+            raise StoreDenied(self._failure)
+        return valid
+
+    def renew(self) -> None:
+        """Walk the chain again next time: what it found was refused, and a file may have changed."""
+        self._found = None
+
+    def load_credentials(self) -> Credentials:
+        """Let a botocore session take this for its chain."""
+        return self
+
+    def get_deferred_property(self, _name: str) -> Callable[[], None]:
+        """Tell botocore's clients that nothing more is known, such as the account."""
+        return lambda: None
+
+    def _ask(self) -> None:
+        found: Any = self._found
+        try:
+            if found is None:
+                found = self._find()
+            self._valid = None if found is None else _checked(found.get_frozen_credentials())
+            self._failure = _NOWHERE
+        except StoreDenied as error:
+            found, self._valid, self._failure = None, None, str(error)
+        except Exception as error:  # noqa: BLE001 - botocore lets through what files, STS and metadata servers throw
+            self._failure = _sentence(error)
+            if found is None or found.refresh_needed(0):
+                self._valid = None
+        self._found = found
+
+
+def _checked(found: ReadOnlyCredentials) -> ReadOnlyCredentials:
+    """Refuse what is none: parts of an error's body, or the newline at the end of a mounted secret."""
+    values: list[Any] = [found.access_key, found.secret_key, found.token or ""]
+    if not all(isinstance(value, str) for value in values) or not all(values[:2]):
+        raise StoreDenied("AWS credentials cannot be had: their source answered without an access key and a secret")
+    if any(value != value.strip() or not value.isprintable() for value in values):
+        raise StoreDenied(
+            "an AWS key, secret or session token has white space or control characters in it: store it without"
+        )
+    return found
+
+
+def _sentence(error: Exception) -> str:
+    if (known := explain(error)) is not None:
+        return f"AWS credentials cannot be had: {known}"
+    if isinstance(error, (BotoCoreError, ClientError, OSError)):
+        return f"AWS credentials cannot be had: {one_line(error)}: check the pod's role and the way to their source"
+    return (
+        f"AWS credentials cannot be had: their source answered something else ({one_line(repr(error))}): check the"
+        " pod's role"
+    )
