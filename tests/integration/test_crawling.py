@@ -10,7 +10,7 @@ import pytest
 
 from modelsync.adapters.aws import AwsOptions, AwsSession
 from modelsync.adapters.s3 import S3Options, S3Store
-from modelsync.adapters.s3.connections import Timeouts
+from modelsync.adapters.s3.http1 import Timeouts
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import Span
 from modelsync.errors import StoreUnavailable

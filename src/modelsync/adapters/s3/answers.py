@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import re
+from collections.abc import Mapping
 
 from modelsync.adapters.credentials import REFUSED
 from modelsync.adapters.network import PROXY_ASKS
+from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.xml import parse_error
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
@@ -40,7 +41,7 @@ _KMS_ADVICE = "the object's KMS key cannot be used: enable it, and give the role
 _OTHERWISE = "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if the requester pays, S3_REQUEST_PAYER"
 
 
-def failure(response: http.client.HTTPResponse, *, what: str, bucket: str) -> ModelSyncError:
+def failure(response: Response, *, what: str, bucket: str) -> ModelSyncError:
     """Turn an answer that is no success into the error that it means."""
     fields = parse_error(response.read(_MAX_ERROR_BYTES))
     status, code = response.status, fields.get("Code", "")
@@ -66,16 +67,16 @@ def failure(response: http.client.HTTPResponse, *, what: str, bucket: str) -> Mo
     return StoreUnavailable(said)
 
 
-def object_details(headers: http.client.HTTPMessage, *, size_bytes: int) -> ObjectDetails:
-    """Read the headers of a GET or HEAD answer."""
+def object_details(headers: Mapping[str, str], *, size_bytes: int) -> ObjectDetails:
+    """Read the headers of a GET or HEAD answer, their names in lower case."""
     checksums = {
-        name.lower().removeprefix(_CHECKSUM): value
+        name.removeprefix(_CHECKSUM): value
         for name, value in headers.items()
-        if name.lower().startswith(_CHECKSUM) and name.lower() != f"{_CHECKSUM}type"
+        if name.startswith(_CHECKSUM) and name != f"{_CHECKSUM}type"
     }
     return ObjectDetails(
         size_bytes=size_bytes,
-        etag=headers.get("ETag", "").strip('"'),
+        etag=headers.get("etag", "").strip('"'),
         checksums=checksums,
         checksum_type=headers.get(f"{_CHECKSUM}type"),
         encryption=_encryption(headers),
@@ -83,12 +84,12 @@ def object_details(headers: http.client.HTTPMessage, *, size_bytes: int) -> Obje
     )
 
 
-def _encryption(headers: http.client.HTTPMessage) -> str | None:
+def _encryption(headers: Mapping[str, str]) -> str | None:
     customer = headers.get("x-amz-server-side-encryption-customer-algorithm")
     return f"customer {customer}" if customer else headers.get("x-amz-server-side-encryption")
 
 
-def whole_size(response: http.client.HTTPResponse, span: Span, *, whole: bool) -> int:
+def whole_size(response: Response, span: Span, *, whole: bool) -> int:
     """Check that an answer carries the span that was asked for, and return the object's whole size.
 
     Raises:
@@ -97,12 +98,12 @@ def whole_size(response: http.client.HTTPResponse, span: Span, *, whole: bool) -
     length = response.length
     if whole and response.status == 200 and length == span.size_bytes:
         return span.size_bytes
-    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if response.status == 206 and found is not None:
         start, last, size = (int(number) for number in found.groups())
         if (start, last + 1) == (span.start, span.end) and length == span.size_bytes:
             return size
     raise StoreUnavailable(
-        f"S3 answered {response.status} with {length} bytes and range {response.headers.get('Content-Range')!r} to a"
+        f"S3 answered {response.status} with {length} bytes and range {response.headers.get('content-range')!r} to a"
         f" request for bytes {span.start} to {span.end}"
     )

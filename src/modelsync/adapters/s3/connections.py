@@ -1,50 +1,22 @@
-"""Keep-alive connections to one host, shared by all threads.
-
-`http.client` because it reads bodies straight into a buffer that is made once: the figures are
-in docs/adr/0004.
-"""
+"""Keep-alive connections to one endpoint, shared by all threads."""
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from modelsync.adapters.network import explain
 from modelsync.adapters.s3.endpoint import Endpoint
+from modelsync.adapters.s3.http1 import Connection, Disconnected, Response, Timeouts, Tunnel
 from modelsync.adapters.s3.proxy import proxy_for
 from modelsync.errors import Stopped, StoreUnavailable
 
 _IDLE_SECONDS = 10.0  # S3 closes connections that idle somewhat longer
-_STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.BadStatusLine)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Bounds in seconds.
-
-    Attributes:
-        connect: for a connection.
-        read: without a byte.
-        crawl: for one read of up to 1 MiB; slower answers are broken off and asked for again.
-    """
-
-    connect: float = 5.0
-    read: float = 20.0
-    crawl: float = 30.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer under way. `break_off`, from any thread, makes its reader see an end at once."""
-
-    response: http.client.HTTPResponse
-    break_off: Callable[[], None]
+_STALE = (Disconnected, ConnectionResetError, BrokenPipeError)
 
 
 class Connections:
@@ -64,131 +36,105 @@ class Connections:
         self._endpoint = endpoint
         self._timeouts = timeouts
         self._tls = tls
-        self._proxy = proxy_for(endpoint)
-        through = f" through the proxy {self._proxy.host}:{self._proxy.port}" if self._proxy else ""
-        self._way = f"{endpoint.netloc}{through}"
+        proxy = proxy_for(endpoint)
+        peer = proxy or endpoint
+        self._address = (peer.host, peer.port or (443 if tls else 80))
+        self._way = f"{endpoint.netloc} through the proxy {proxy.host}:{proxy.port}" if proxy else endpoint.netloc
         # A proxy takes plain requests by their whole address; encrypted ones go through a tunnel.
-        plainly = self._proxy if tls is None else None
-        self._base = f"http://{endpoint.netloc}" if plainly else ""
-        self._to_proxy = plainly.headers if plainly else {}
+        self._base = f"http://{endpoint.netloc}" if proxy and not tls else ""
+        self._to_proxy = proxy.headers if proxy and not tls else {}
+        self._tunnel = Tunnel(endpoint.with_port(443), proxy.headers) if proxy and tls else None
         self._lock = threading.Lock()
-        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
-        # The socket is kept beside its connection, which lets go of it once the server says that
-        # this answer is the last.
-        self._active: dict[http.client.HTTPConnection, socket.socket | None] = {}
+        self._idle: list[tuple[float, Connection]] = []
+        self._active: set[Connection] = set()
         self._closed = False
 
     @contextmanager
-    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Send a request; the connection is kept if the body was read to its end.
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Iterator[tuple[Response, Connection]]:
+        """Send a request; the connection is kept if the answer was read to its end.
+
+        Yields:
+            The answer, and its connection, to break it off.
 
         Raises:
             StoreUnavailable: the host cannot be reached, or did not answer in time.
             Stopped: the pool is closed.
         """
+        connection = None
         try:
-            with self._network_errors():
-                connection, response = self._send(method, target, headers)
-        except ValueError:
-            # Its message would show headers, the signature among them.
-            raise StoreUnavailable(
-                "S3 cannot be asked: the endpoint, a key or a header holds what HTTP does not allow"
-            ) from None
-        sock = self._active.get(connection)
-        try:
-            with self._network_errors():
-                yield Answer(response, lambda: _break_off(sock, socket.SHUT_RD))
+            connection, response = self._send(method, target, headers, body)
+            yield response, connection
+        except OSError as error:
+            self._drop(connection)
+            reason = explain(error) or str(error) or type(error).__name__
+            raise StoreUnavailable(f"S3 cannot be reached or broke off ({self._way}): {reason}") from error
         except BaseException:
-            self._release(connection, reusable=False)
+            self._drop(connection)
             raise
-        self._release(connection, reusable=response.isclosed() and not response.will_close)
+        self._release(connection, reusable=response.reusable)
 
-    def _send(
-        self, method: str, target: str, headers: Mapping[str, str]
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> tuple[Connection, Response]:
         while True:
             connection, fresh = self._acquire()
             try:
-                if fresh:
-                    self._connect(connection)
-                connection.request(method, self._base + target, headers={**headers, **self._to_proxy})
-                self._watch(connection)
-                return connection, connection.getresponse()
+                return connection, connection.request(method, self._base + target, {**headers, **self._to_proxy}, body)
             except _STALE:
-                self._release(connection, reusable=False)
+                self._drop(connection)
                 if fresh:
                     raise
                 # An idle connection that the server closed meanwhile: not worth an attempt.
+            except ValueError as error:
+                self._drop(connection)
+                raise StoreUnavailable(f"S3 cannot be asked: {error}") from error
             except BaseException:
-                self._release(connection, reusable=False)
+                self._drop(connection)
                 raise
 
-    def _connect(self, connection: http.client.HTTPConnection) -> None:
-        connection.timeout = self._timeouts.connect
-        connection.connect()
-        connection.sock.settimeout(self._timeouts.read)
-
-    def _watch(self, connection: http.client.HTTPConnection) -> None:
+    def _acquire(self) -> tuple[Connection, bool]:
         with self._lock:
-            self._active[connection] = connection.sock
-            if self._closed:
-                raise Stopped("shutting down")
-
-    def _acquire(self) -> tuple[http.client.HTTPConnection, bool]:
-        with self._lock:
-            if self._closed:
-                raise Stopped("shutting down")
             now = time.monotonic()
             while self._idle:
                 since, connection = self._idle.pop()
                 if now - since < _IDLE_SECONDS:
-                    self._active[connection] = connection.sock
-                    return connection, False
+                    return self._watched(connection), False
                 connection.close()
-            connection = self._connection()
-            self._active[connection] = None
-        return connection, True
+        connection = Connection(self._address, self._timeouts)
+        try:
+            if self._tls is not None:
+                connection.encrypt(self._tls, self._endpoint.host, self._timeouts, self._tunnel)
+            with self._lock:
+                return self._watched(connection), True
+        except BaseException:
+            connection.close()
+            raise
 
-    def _connection(self) -> http.client.HTTPConnection:
-        peer = self._proxy or self._endpoint
-        if self._tls is None:
-            return http.client.HTTPConnection(peer.host, peer.port, timeout=self._timeouts.read)
-        connection = http.client.HTTPSConnection(peer.host, peer.port, timeout=self._timeouts.read, context=self._tls)
-        if self._proxy is not None:
-            connection.set_tunnel(self._endpoint.host, self._endpoint.port or 443, dict(self._proxy.headers))
+    def _watched(self, connection: Connection) -> Connection:
+        if self._closed:
+            connection.close()
+            raise Stopped("shutting down")
+        self._active.add(connection)
         return connection
 
-    def _release(self, connection: http.client.HTTPConnection, *, reusable: bool) -> None:
+    def _drop(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._release(connection, reusable=False)
+
+    def _release(self, connection: Connection, *, reusable: bool) -> None:
         with self._lock:
-            self._active.pop(connection, None)
+            self._active.discard(connection)
             if reusable and not self._closed:
                 self._idle.append((time.monotonic(), connection))
                 return
         connection.close()
 
-    @contextmanager
-    def _network_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, http.client.HTTPException) as error:
-            reason = explain(error) or str(error) or type(error).__name__
-            raise StoreUnavailable(f"S3 cannot be reached or broke off ({self._way}): {reason}") from error
-
     def close(self) -> None:
         """Break off all requests: their readers get an error at once."""
         with self._lock:
             self._closed = True
-            active = list(self._active.values())
             idle, self._idle = self._idle, []
+            for connection in self._active:
+                connection.break_off(socket.SHUT_RDWR)
         for _, connection in idle:
             connection.close()
-        for sock in active:
-            _break_off(sock, socket.SHUT_RDWR)
-
-
-def _break_off(sock: socket.socket | None, how: int) -> None:
-    # Closed for reading only, what has arrived can still be read; closed both ways, the server's next
-    # packet would be answered by a reset, which throws that away.
-    if sock is not None:
-        with suppress(OSError):
-            sock.shutdown(how)

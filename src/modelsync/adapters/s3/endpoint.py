@@ -24,6 +24,10 @@ class Endpoint:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
+    def with_port(self, default: int) -> str:
+        """Host and port, written out even where it is the scheme's own."""
+        return self.netloc if self.port is not None else f"{self.netloc}:{default}"
+
     def target(self, key: str | None, query: dict[str, str]) -> str:
         """The request target of an object, or of the bucket without a key."""
         path = f"{self.path}/" + (quote(key, safe="/~") if key is not None else "")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-
 from modelsync import __version__
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.answers import failure, object_details, whole_size
-from modelsync.adapters.s3.connections import Answer, Connections, Timeouts
+from modelsync.adapters.s3.connections import Connections
 from modelsync.adapters.s3.endpoint import bucket_endpoint
+from modelsync.adapters.s3.http1 import Connection, Response, Timeouts
+from modelsync.adapters.s3.signing import signed
 from modelsync.adapters.s3.xml import ListPage, parse_list_page
 from modelsync.core.facts import StoreCalled
 from modelsync.core.objects import RemoteObject
@@ -29,6 +27,7 @@ from modelsync.ports import Listing, Observer
 _MAX_PAGE_BYTES = 32 << 20
 _PAGE_SECONDS = 60.0
 _READ_BYTES = 256 << 10
+_CRAWL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,33 +50,36 @@ class S3Options:
 class S3Body:
     """Implements `ports.Body`."""
 
-    def __init__(self, answer: Answer, details: ObjectDetails, span: Span) -> None:
+    def __init__(self, response: Response, connection: Connection, details: ObjectDetails, span: Span) -> None:
         self.details = details
-        self._answer = answer
-        self._response = answer.response
+        self._response = response
+        self._connection = connection
         self._left = span.size_bytes
         self._reading_since: float | None = None
+        self._read_bytes, self._read_seconds = 0, 0.0
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read some bytes; 0 only at the span's end."""
         if self._left == 0:
-            self._response.read()  # lets the connection be used again
             return 0
-        self._reading_since = time.monotonic()
+        start = self._reading_since = time.monotonic()
         try:
-            count = self._response.readinto(buffer[: min(len(buffer), self._left)])
+            count = self._response.readinto(buffer[: self._left])
         finally:
             self._reading_since = None
         if count == 0:
             raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end")
         self._left -= count
+        self._read_bytes, self._read_seconds = self._read_bytes + count, self._read_seconds + time.monotonic() - start
+        if self._read_bytes >= _CRAWL_BYTES:
+            self._read_bytes, self._read_seconds = 0, 0.0
         return count
 
     def drop_if_crawling(self, longest_seconds: float) -> None:
-        """Break off if one read takes longer; what it has so far still reaches the reader."""
+        """Break off if 1 MiB takes longer to read; what it has so far still reaches the reader."""
         since = self._reading_since
-        if since is not None and time.monotonic() - since > longest_seconds:
-            self._answer.break_off()
+        if since is not None and self._read_seconds + time.monotonic() - since > longest_seconds:
+            self._connection.break_off()
 
 
 class S3Store:
@@ -109,8 +111,8 @@ class S3Store:
     def check(self) -> None:
         """Ask whether the bucket can be listed."""
         query = {"list-type": "2", "max-keys": "1"}
-        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as answer:
-            _read_page(answer.response)
+        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as (response, _):
+            _read_page(response)
 
     def list(self, prefix: str) -> Listing:
         """List all objects whose keys start with the prefix."""
@@ -129,8 +131,7 @@ class S3Store:
     def _pages(self, prefix: str) -> Iterator[tuple[ListPage, float]]:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         while True:
-            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as answer:
-                response = answer.response
+            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as (response, _):
                 page = parse_list_page(_read_page(response))
                 at = _answered_at(response)
             yield page, at
@@ -144,9 +145,7 @@ class S3Store:
         """Ask for an object's details."""
         what = f"ask for {remote.key!r}"
         try:
-            with self._call("HeadObject", "HEAD", remote, {}, what=what, extra=self._MARKS) as answer:
-                response = answer.response
-                response.read()
+            with self._call("HeadObject", "HEAD", remote, {}, what=what, extra=self._MARKS) as (response, _):
                 return _same(remote, object_details(response.headers, size_bytes=_length(response)))
         except StoreDenied:
             self._ask_why(remote)
@@ -173,9 +172,7 @@ class S3Store:
         try:
             # Not pinned: some stores hold If-Match against the part's own ETag. Sizes of another
             # object's parts cannot prove this one.
-            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as answer:
-                response = answer.response
-                response.read()
+            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as (response, _):
                 counted = response.headers.get("x-amz-mp-parts-count")
                 return _length(response) if counted == str(count) else None
         except StoreDenied:
@@ -188,10 +185,10 @@ class S3Store:
         whole = span == Span(0, remote.size_bytes)
         extra = dict(self._MARKS) if whole else {"Range": f"bytes={span.start}-{span.end - 1}"}
         with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as answer:
-            response = answer.response
+            response, connection = answer
             size_bytes = whole_size(response, span, whole=whole)
             details = _same(remote, object_details(response.headers, size_bytes=size_bytes))
-            body = S3Body(answer, details, span)
+            body = S3Body(response, connection, details, span)
             self._bodies.add(body)
             try:
                 yield body
@@ -218,7 +215,7 @@ class S3Store:
         what: str,
         extra: dict[str, str] | None = None,
         pinned: bool = True,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[tuple[Response, Connection]]:
         headers = {**self._headers, **(extra or {})}
         if remote is not None:
             if pinned:
@@ -226,33 +223,25 @@ class S3Store:
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
         target = self._endpoint.target(remote.key if remote else None, query)
-        with (
-            _observed(self._observe, operation),
-            self._connections.request(method, target, self._signed(method, target, headers)) as answer,
-        ):
-            if answer.response.status not in {200, 206}:
-                error = failure(answer.response, what=what, bucket=self._options.bucket)
-                if isinstance(error, CredentialsRefused):
-                    self._session.credentials.renew()
-                raise error
-            yield answer
+        try:
+            with self._connections.request(method, target, self._signed(method, target, headers)) as answer:
+                if answer[0].status not in {200, 206}:
+                    raise self._failure(answer[0], what)
+                yield answer
+        except ModelSyncError as error:
+            self._observe(StoreCalled(operation, type(error).__name__))
+            raise
+        self._observe(StoreCalled(operation, "ok"))
 
     def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
-        url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{target}"
-        request = AWSRequest(method, url, headers=headers)
         credentials = self._session.credentials.get_frozen_credentials()
-        S3SigV4Auth(credentials, "s3", self._session.region).add_auth(request)
-        return dict(request.headers.items())
+        return signed(method, target, headers, credentials=credentials, region=self._session.region, at=time.time())
 
-
-@contextmanager
-def _observed(observe: Callable[[StoreCalled], None], operation: str) -> Iterator[None]:
-    try:
-        yield
-    except ModelSyncError as error:
-        observe(StoreCalled(operation, type(error).__name__))
-        raise
-    observe(StoreCalled(operation, "ok"))
+    def _failure(self, response: Response, what: str) -> ModelSyncError:
+        error = failure(response, what=what, bucket=self._options.bucket)
+        if isinstance(error, CredentialsRefused):
+            self._session.credentials.renew()
+        return error
 
 
 def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
@@ -266,26 +255,23 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
     return details
 
 
-def _read_page(response: http.client.HTTPResponse) -> bytes:
+def _read_page(response: Response) -> bytes:
     """Read a listing's page, within bounds of size and time."""
     deadline = time.monotonic() + _PAGE_SECONDS
     page = bytearray()
-    while data := response.read1(_READ_BYTES):
+    while data := response.read(_READ_BYTES):
         page += data
         if len(page) > _MAX_PAGE_BYTES or time.monotonic() > deadline:
             raise StoreUnavailable(f"a page of S3's listing took over {_PAGE_SECONDS:.0f} s or {_MAX_PAGE_BYTES} bytes")
     return bytes(page)
 
 
-def _length(response: http.client.HTTPResponse) -> int:
-    try:
-        return int(response.headers.get("Content-Length", "-1"))
-    except ValueError:
-        return -1
+def _length(response: Response) -> int:
+    return -1 if response.length is None else response.length
 
 
-def _answered_at(response: http.client.HTTPResponse) -> float:
+def _answered_at(response: Response) -> float:
     try:
-        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+        return parsedate_to_datetime(response.headers["date"]).timestamp()
     except (TypeError, ValueError, KeyError):
         return time.time()

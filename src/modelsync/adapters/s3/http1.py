@@ -1,0 +1,272 @@
+"""HTTP/1.1 as far as S3 speaks it: one request at a time, bodies read into the caller's buffer.
+
+llhttp, by httptools, reads the heads. Why not `http.client`: docs/adr/0006.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import httptools
+
+_SCRATCH_BYTES = 32 << 10  # of an answer that is read at once; a longer head is refused
+_FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+
+
+class ProtocolError(OSError):
+    """What came back is no HTTP."""
+
+
+class Disconnected(ProtocolError):
+    """The server closed the connection instead of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds in seconds.
+
+    Attributes:
+        connect: for a connection.
+        read: without a byte.
+        crawl: for 1 MiB of a body; slower answers are broken off and asked for again.
+    """
+
+    connect: float = 5.0
+    read: float = 20.0
+    crawl: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Where a proxy is to connect to. `headers` say who asks, and are a secret."""
+
+    netloc: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Connection:
+    """A connection to one server."""
+
+    def __init__(self, address: tuple[str, int], timeouts: Timeouts) -> None:
+        """Connect.
+
+        Raises:
+            OSError: it cannot be reached.
+        """
+        self._sock: socket.socket = socket.create_connection(address, timeouts.connect)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._encrypted = False
+        self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self._bound(timeouts.read)
+
+    def _bound(self, seconds: float) -> None:
+        # The kernel keeps the time, not Python: a blocking socket fills a large buffer in one call.
+        self._sock.setblocking(True)
+        interval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._sock.setsockopt(socket.SOL_SOCKET, option, interval)
+
+    def encrypt(self, tls: ssl.SSLContext, host: str, timeouts: Timeouts, tunnel: Tunnel | None) -> None:
+        """Speak TLS from here on, through a tunnel if there is one.
+
+        Raises:
+            OSError: the proxy refuses, or the server is not the one that it should be.
+        """
+        if tunnel is not None:
+            answer = self.request("CONNECT", tunnel.netloc, {"Host": tunnel.netloc, **tunnel.headers})
+            if answer.status // 100 != 2:
+                raise OSError(f"Tunnel connection failed: {answer.status} {answer.reason}")
+        self._sock.settimeout(timeouts.connect)
+        self._sock = tls.wrap_socket(self._sock, server_hostname=host)
+        self._sock.settimeout(timeouts.read)
+        self._encrypted = True
+
+    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
+        """Send a request and read the head of its answer.
+
+        Raises:
+            ValueError: the request holds what HTTP does not allow.
+            OSError: the network broke off, or not in time; Disconnected, if that was before the answer.
+        """
+        if " " in target or _FORBIDDEN.search("".join((method, target, *headers, *headers.values()))):
+            raise ValueError("a key or header holds what HTTP does not allow")
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        self._sock.sendall("\r\n".join(lines).encode("latin-1") + body)
+        return Response(self, bodiless=method in {"HEAD", "CONNECT"})
+
+    def receive(self, buffer: memoryview, *, fill: bool = False) -> int:
+        """Read some bytes, or with `fill` as many as fit; fewer only if the connection ends or breaks.
+
+        Raises:
+            OSError: it broke before the first byte; TimeoutError: there was none in time.
+        """
+        flags = socket.MSG_WAITALL if fill and not self._encrypted else 0
+        got = 0
+        while got < len(buffer):
+            try:
+                count = self._sock.recv_into(buffer[got:], 0, flags)
+            except OSError as error:
+                if got:
+                    break  # what has come counts; the next call meets the error
+                raise TimeoutError("no byte came in time") if isinstance(error, BlockingIOError) else error from error
+            got += count
+            if not (count and fill):
+                break
+        return got
+
+    def break_off(self, how: int = socket.SHUT_RD) -> None:
+        """Make the reader, in whichever thread, see an end at once.
+
+        Closed for reading only, what has arrived can still be read; closed both ways, the server's
+        next packet would be answered by a reset, which throws that away.
+        """
+        with suppress(OSError):
+            socket.socket.shutdown(self._sock, how)  # SSLSocket's own would go on in plain text
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._sock.close()
+
+
+class Response:
+    """An answer whose head is here; its body is read once, in order.
+
+    Attributes:
+        status: its code.
+        reason: the words beside it.
+        headers: names in lower case; the values of a repeated one are joined by commas.
+        length: bytes of the body; None if the server does not say.
+    """
+
+    def __init__(self, connection: Connection, *, bodiless: bool) -> None:
+        self._connection = connection
+        self._parser = httptools.HttpResponseParser(self)
+        self._begun: list[bytes] = []
+        self._final = False
+        self.on_message_begin()
+        self._read_head()
+        self.status: int = self._parser.get_status_code()
+        self.reason = self._reason.decode("latin-1")
+        chunked = "transfer-encoding" in self.headers
+        length = self.headers.get("content-length", "")
+        self.length = int(length) if length.isdigit() and not chunked else None
+        self._left = 0 if bodiless else self.length
+        if self._left is not None:
+            self._left -= sum(map(len, self._begun))
+            if self._left < 0:
+                raise ProtocolError("the answer is longer than it says")
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        """Forget an interim answer (1xx)."""
+        if self._final:
+            raise ProtocolError("more came than the answer")
+        self._reason = b""
+        self.headers: dict[str, str] = {}
+        self._complete = False
+
+    def on_status(self, reason: bytes) -> None:
+        """Take the words beside the status."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """See the end of the head."""
+        self._final = self._parser.get_status_code() >= 200
+
+    def on_body(self, data: bytes) -> None:
+        """Take what came of the body."""
+        self._begun.append(data)
+
+    def on_message_complete(self) -> None:
+        """See the end of a body whose end only llhttp knows."""
+        self._complete = True
+
+    def _read_head(self) -> None:
+        size = 0
+        while not self._final:
+            if size >= _SCRATCH_BYTES:
+                raise ProtocolError(f"the answer's head is longer than {_SCRATCH_BYTES} bytes")
+            count = self._connection.receive(self._connection.scratch)
+            if not count:
+                raise Disconnected("closed without an answer")
+            size += count
+            self._feed(count)
+
+    def _feed(self, count: int) -> None:
+        try:
+            self._parser.feed_data(self._connection.scratch[:count])
+        except httptools.HttpParserError as error:
+            raise ProtocolError(f"the answer is no HTTP: {error}") from error
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer; less only at the body's end or where it breaks off.
+
+        Raises:
+            OSError: it broke off before the first of these bytes.
+        """
+        got = self._take_begun(buffer)
+        if self._left is None:
+            return got or self._receive_pieces(buffer)
+        if not got:
+            return self._receive(buffer, self._left)
+        with suppress(OSError):  # the next call meets it
+            got += self._receive(buffer[got:], self._left)
+        return got
+
+    def _take_begun(self, buffer: memoryview) -> int:
+        got = 0
+        while self._begun and got < len(buffer):
+            piece = self._begun.pop(0)
+            taken = piece[: len(buffer) - got]
+            buffer[got : got + len(taken)] = taken
+            got += len(taken)
+            if len(piece) > len(taken):
+                self._begun.insert(0, piece[len(taken) :])
+        return got
+
+    def _receive(self, buffer: memoryview, left: int) -> int:
+        wanted = buffer[:left]
+        count = self._connection.receive(wanted, fill=True) if len(wanted) else 0
+        self._left = left - count
+        return count
+
+    def _receive_pieces(self, buffer: memoryview) -> int:
+        while not self._begun and not self._complete:
+            count = self._connection.receive(self._connection.scratch)
+            if not count:
+                if "transfer-encoding" in self.headers:
+                    raise ProtocolError("the answer broke off")
+                self._complete = True
+            else:
+                self._feed(count)
+        return self._take_begun(buffer)
+
+    def read(self, most: int) -> bytes:
+        """Up to `most` bytes of the body, fewer at its end.
+
+        Raises:
+            OSError: it broke off.
+        """
+        data = bytearray(most if self.length is None else min(most, self.length))
+        view, got = memoryview(data), 0
+        while got < len(data) and (count := self.readinto(view[got:])):
+            got += count
+        return bytes(data[:got])
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection can carry another request: this answer was read to its end."""
+        ended = self._complete if self._left is None else self._left == 0
+        return ended and not self._begun and self._parser.should_keep_alive()
