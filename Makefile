@@ -15,7 +15,7 @@ install: $(INSTALLED) ## Make .venv with the locked environment
 
 $(INSTALLED): requirements-dev.lock pyproject.toml scripts/bootstrap.sh
 	@uv="$(UV)"; test -n "$$uv" && $$uv venv --quiet --clear --python $(PYTHON) $(VENV) \
-	  && $$uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock \
+	  && $$uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock \
 	  && $$uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
