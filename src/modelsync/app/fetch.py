@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
 
 from modelsync.app.bandwidth import Bandwidth
-from modelsync.app.files import FileFetch, Step
 from modelsync.app.progress import SyncContext
 from modelsync.app.space import Reservation
 from modelsync.app.spans import FetchOptions, Source
+from modelsync.app.steps import Steps
 from modelsync.core.facts import FetchStarted
 from modelsync.core.manifest import FileRecord
+from modelsync.core.names import RelPath
 from modelsync.core.plan import Build
 from modelsync.ports import ObjectStore, Staging
 
 _BEAT_SECONDS = 1.0
+_TURN_BYTES = 8 << 20
+_REQUEST_BYTES = 256 << 10  # what a small request costs in time, as bytes
 
 
 class Fetcher:
@@ -37,19 +37,18 @@ class Fetcher:
 
     def fetch(
         self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
-    ) -> tuple[FileRecord, ...]:
+    ) -> dict[RelPath, FileRecord]:
         """Bring all files of a revision into staging, durable and proven.
 
-        No more than `concurrency` requests of one model wait for a thread at a time, so that a
-        large model does not keep a small one waiting, and no more files are open than that.
+        Each thread works for one model for a moment at a time, so that a large model does not keep
+        a small one waiting. No more than `concurrency` files of a model are open.
 
         Returns:
-            A record for each file, in the plan's order.
+            A record for each file.
 
         Raises:
             ObjectChanged: plan again.
             VerificationFailed: a file's bytes are not what S3 has on record; they are discarded.
-            Rejected: S3 says that a file can never be read as it is.
             StoreUnavailable, StoreDenied, VolumeFailed: try again; what is proven stays in staging.
             Stopped: the work is parked.
         """
@@ -60,57 +59,42 @@ class Fetcher:
         )
         cancel = threading.Event()
         source = Source(self._store, self._options, context, cancel, self._local, self._bandwidth)
-        with ExitStack() as opened:
-            files: list[FileFetch] = []
-            self._run(_steps(build, staging, source, reservation, files, opened), context, cancel)
-            return tuple(file.result() for file in files)
-
-    def _run(self, steps: Iterator[Step], context: SyncContext, cancel: threading.Event) -> None:
-        running: set[Future[None]] = set()
+        steps = Steps(build, staging, source, reservation)
         try:
-            more = True
-            while more or running:
+            self._run(steps, context, cancel)
+        finally:
+            steps.close()
+        return steps.records
+
+    def _run(self, steps: Steps, context: SyncContext, cancel: threading.Event) -> None:
+        def take_turn() -> bool:
+            """Work for a moment; return whether there may be more to do."""
+            left_bytes = _TURN_BYTES
+            while left_bytes > 0:
+                size_bytes = steps.do_next()
+                if size_bytes is None:
+                    return False
+                left_bytes -= max(size_bytes, _REQUEST_BYTES)
+            return True
+
+        running = {self._threads.submit(take_turn) for _ in range(min(self._options.concurrency, steps.most))}
+        try:
+            while running:
                 context.beat()
                 context.check()
                 self._store.tend()
-                while more and len(running) < self._options.concurrency:
-                    step = next(steps, None)
-                    more = step is not None
-                    if step is not None:
-                        running.add(self._threads.submit(step))
                 finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
-                for task in finished:
-                    task.result()
+                unfinished = sum(task.result() for task in finished)
+                running |= {self._threads.submit(take_turn) for _ in range(unfinished)}
         except BaseException:
             cancel.set()
-            for task in running:
-                task.cancel()
-            while running:  # no thread may write to staging after this
-                context.beat()
-                _, running = wait(running, timeout=_BEAT_SECONDS)
+            _wait_for(running, context)  # no thread may write to staging after this
             raise
 
 
-def _steps(
-    build: Build,
-    staging: Staging,
-    source: Source,
-    reservation: Reservation,
-    files: list[FileFetch],
-    opened: ExitStack,
-) -> Iterator[Step]:
-    """Open the files one after the other, and say what is to be done for each.
-
-    Files that are complete are closed on the way.
-    """
-    unfinished: deque[FileFetch] = deque()
-    for planned in build.files:
-        staged = staging.file(planned.path, planned.object.size_bytes, planned.object.etag)
-        opened.callback(staged.close)
-        reservation.allocated(planned.object.size_bytes)
-        file = FileFetch(planned, staged, source, build)
-        files.append(file)
-        unfinished.append(file)
-        yield from file.steps()
-        while unfinished and unfinished[0].complete:
-            unfinished.popleft().close()
+def _wait_for(running: set[Future[bool]], context: SyncContext) -> None:
+    for task in running:
+        task.cancel()
+    while running:
+        context.beat()
+        _, running = wait(running, timeout=_BEAT_SECONDS)

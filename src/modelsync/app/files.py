@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from awscrt.checksums import combine_crc64nvme
@@ -15,11 +16,16 @@ from modelsync.core.manifest import FileRecord
 from modelsync.core.parts import WHOLE_BYTES, Span, split
 from modelsync.core.plan import Build, PlannedFile
 from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
-from modelsync.errors import ObjectChanged, Stopped, VerificationFailed
+from modelsync.errors import ObjectChanged, VerificationFailed
 from modelsync.ports import Part, StagedFile
 
-Step = Callable[[], None]
-"""One request of a file, to be made in any thread."""
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request of a file, to be made in any thread; the one that completes the file returns its record."""
+
+    size_bytes: int
+    run: Callable[[], FileRecord | None]
 
 
 class FileFetch:
@@ -34,15 +40,9 @@ class FileFetch:
         self._lock = threading.Lock()
         self._details: ObjectDetails | None = None
         self._extra: dict[Proof, Hasher] = {}
-        self._record: FileRecord | None = None
         self._spans = split(planned.object.size_bytes)
         self._parts = {part.span: part for part in staged.done(source.check) if part.span in self._spans}
         self._left = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether all bytes are here and proven."""
-        return self._record is not None
 
     def steps(self) -> list[Step]:
         """The file's requests: one for a small object; a HEAD and the missing parts for another."""
@@ -51,25 +51,25 @@ class FileFetch:
             self._context.observe(BytesResumed(self._context.model, self._context.sync_id, resumed_bytes))
         missing = [span for span in self._spans if span not in self._parts]
         small = self._planned.object.size_bytes <= WHOLE_BYTES
-        steps: list[Step] = [partial(self._read, span, whole=small) for span in missing]
+        steps = [Step(span.size_bytes, partial(self._read, span, whole=small)) for span in missing]
         if not (small and missing):
-            steps.insert(0, self._ask)
+            steps.insert(0, Step(0, self._ask))
         self._left = len(steps)
         return steps
 
-    def _ask(self) -> None:
-        self._source.check()
-        self._arrived(self._source.head(self._planned), None, {})
+    def _ask(self) -> FileRecord | None:
+        return self._arrived(self._source.head(self._planned), None, {})
 
-    def _read(self, span: Span, *, whole: bool) -> None:
-        self._source.check()
+    def _read(self, span: Span, *, whole: bool) -> FileRecord | None:
         sink = Sink(self._planned, self._staged, span, whole=whole)
         self._source.read(self._planned, span, sink)
         part = sink.part()
         self._staged.record(part)
-        self._arrived(sink.details if whole else None, part, sink.extra)
+        return self._arrived(sink.details if whole else None, part, sink.extra)
 
-    def _arrived(self, details: ObjectDetails | None, part: Part | None, extra: dict[Proof, Hasher]) -> None:
+    def _arrived(
+        self, details: ObjectDetails | None, part: Part | None, extra: dict[Proof, Hasher]
+    ) -> FileRecord | None:
         with self._lock:
             self._details = details or self._details
             if part is not None:
@@ -77,10 +77,9 @@ class FileFetch:
             self._extra.update(extra)
             self._left -= 1
             complete = self._left == 0
-        if complete:
-            self._complete()
+        return self._complete() if complete else None
 
-    def _complete(self) -> None:
+    def _complete(self) -> FileRecord:
         details = self._details
         if details is None:
             raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
@@ -102,7 +101,7 @@ class FileFetch:
                 context.model, self._build.revision, context.sync_id, record.path, record.size_bytes, record.proof
             )
         )
-        self._record = record
+        return record
 
     def _combined_crc(self) -> int:
         crc = 0
@@ -153,12 +152,6 @@ class FileFetch:
             again.update(chunk)
             self._source.check()
         return again
-
-    def result(self) -> FileRecord:
-        """The file's record, once all its tasks have ended without an error."""
-        if self._record is None:
-            raise Stopped(f"{self._planned.path} was not completed")
-        return self._record
 
     def close(self) -> None:
         """Release the staged file."""

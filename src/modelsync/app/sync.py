@@ -223,7 +223,8 @@ class ModelSync:
             missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
             with context.stage("fetch"):
                 fetched = self._fetch_all(missing, staging, context)
-            records = tuple((reused | fetched)[file.path] for file in build.files)
+            arrived = reused | fetched
+            records = tuple(arrived[file.path] for file in build.files)
         except VerificationFailed as error:
             planned = next(file for file in build.files if file.path == error.path)
             if error.proof == Proof.COMMIT and upload_in_progress(planned, snapshot):
@@ -247,12 +248,11 @@ class ModelSync:
         if not build.files:
             return {}
         with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            records = self._fetch(build, staging, context, reservation)
-        return {record.path: record for record in records}
+            return self._fetch(build, staging, context, reservation)
 
     def _fetch(
         self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
-    ) -> tuple[FileRecord, ...]:
+    ) -> dict[RelPath, FileRecord]:
         for remaining in reversed(range(_VERIFY_ATTEMPTS)):
             try:
                 return self._fetcher.fetch(build, staging, context, reservation)
