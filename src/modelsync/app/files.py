@@ -41,11 +41,12 @@ class FileFetch:
         self._details: ObjectDetails | None = None
         self._extra: dict[Proof, Hasher] = {}
         self._spans = split(planned.object.size_bytes)
-        self._parts = {part.span: part for part in staged.done(source.check) if part.span in self._spans}
+        self._parts: dict[Span, Part] = {}
         self._left = 0
 
     def steps(self) -> list[Step]:
         """The file's requests: one for a small object; a HEAD and the missing parts for another."""
+        self._parts = {part.span: part for part in self._staged.done(self._source.check) if part.span in self._spans}
         resumed_bytes = sum(span.size_bytes for span in self._parts)
         if resumed_bytes:
             self._context.observe(BytesResumed(self._context.model, self._context.sync_id, resumed_bytes))
