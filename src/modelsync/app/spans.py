@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -87,8 +88,9 @@ class Source:
         context = self.context
         with self.store.open(planned.object, Span(sink.offset, span.end)) as body:
             sink.begin(body.details)
-            buffer = buffer[: self.bandwidth.read_bytes(len(buffer))]
-            while count := body.readinto(buffer):
+            step = self.bandwidth.read_bytes(_BUFFER_BYTES)
+            # To the next whole step: after an interruption too, writes begin where disks like them to.
+            while count := body.readinto(buffer[: min(step, _BUFFER_BYTES - sink.offset % _BUFFER_BYTES)]):
                 sink.take(buffer[:count])
                 self.bandwidth.pay(count, self.cancel)
                 context.observe(BytesFetched(context.model, context.sync_id, count))
@@ -103,7 +105,7 @@ class Source:
 
     def _buffer(self) -> memoryview:
         if not hasattr(self.local, "buffer"):
-            self.local.buffer = memoryview(bytearray(_BUFFER_BYTES))
+            self.local.buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES))  # lies on a page's border
         return self.local.buffer  # type: ignore[no-any-return]
 
     def _pause(self, planned: PlannedFile, error: StoreUnavailable, attempt: int) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from awscrt.checksums import crc64nvme
 
 from modelsync.adapters.volume.adopt import adopt
+from modelsync.adapters.volume.direct import LEAST_BYTES, DirectWriter, on_local_disk
 from modelsync.adapters.volume.files import (
     allocate,
     make_directories,
     remove_tree,
+    start_write_back,
     sync_directory,
     temporary_name,
     volume_errors,
@@ -28,6 +30,7 @@ from modelsync.errors import VolumeFailed
 from modelsync.ports import Held, Part
 
 _READ_BYTES = 1 << 20
+_AT_ONCE_BYTES = 1 << 20
 
 
 class Journal:
@@ -78,20 +81,39 @@ def _read_journal(path: Path) -> dict[tuple[RelPath, str], dict[Span, int]]:
 class LocalStagedFile:
     """Implements `ports.StagedFile`."""
 
-    def __init__(self, path: Path, name: RelPath, size_bytes: int, etag: str, journal: Journal) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: RelPath,
+        size_bytes: int,
+        etag: str,
+        journal: Journal,
+        *,
+        direct: bool,
+    ) -> None:
+        """Open the file, or make it; `direct`: large ones are written past the page cache."""
         self._name = name
         self._etag = etag
         self._size_bytes = size_bytes
         self._journal = journal
         with volume_errors(f"open {name} in staging"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._direct: DirectWriter | None = None
             try:
-                if os.fstat(self._descriptor).st_size != size_bytes:
-                    os.ftruncate(self._descriptor, size_bytes)
-                allocate(self._descriptor, size_bytes)
+                self._make_room()
+                if direct and size_bytes >= LEAST_BYTES:
+                    self._direct = DirectWriter(os.fspath(path))
             except OSError:
                 os.close(self._descriptor)
                 raise
+
+    def _make_room(self) -> None:
+        found_bytes = os.fstat(self._descriptor).st_size
+        if self._size_bytes <= _AT_ONCE_BYTES and not found_bytes:
+            return  # written in one go, which makes the room
+        if found_bytes != self._size_bytes:
+            os.ftruncate(self._descriptor, self._size_bytes)
+        allocate(self._descriptor, self._size_bytes)
 
     def done(self, check: Callable[[], None]) -> list[Part]:
         """Parts whose bytes on disk still have their checksum."""
@@ -123,7 +145,11 @@ class LocalStagedFile:
         """Write bytes at an offset."""
         with volume_errors(f"write {self._name}"):
             while data:
-                count = os.pwrite(self._descriptor, data, offset)
+                count = self._direct.write(offset, data) if self._direct else 0
+                if not count:
+                    count = os.pwrite(self._descriptor, data, offset)
+                    if count > _AT_ONCE_BYTES // 2:
+                        start_write_back(self._descriptor, offset, count)
                 data, offset = data[count:], offset + count
 
     def record(self, part: Part) -> None:
@@ -154,6 +180,8 @@ class LocalStagedFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        if self._direct is not None:
+            self._direct.close()
 
 
 class LocalStaging:
@@ -164,7 +192,9 @@ class LocalStaging:
         self._directory = directory
         self._sealed = sealed
         self._lock = threading.Lock()
+        self._direct = on_local_disk(base)
         with volume_errors("make the staging directory"):
+            self._anew = not directory.exists()
             files_of(directory).mkdir(parents=True, exist_ok=True)
             self._journal = Journal(journal_of(directory))
 
@@ -172,8 +202,11 @@ class LocalStaging:
         """Open, or open again, a file of the revision."""
         target = files_of(self._directory) / path
         with volume_errors(f"make room for {path}"), self._lock:
-            self._make_way(target)
-        return LocalStagedFile(target, path, size_bytes, etag, self._journal)
+            if not self._anew:
+                self._make_way(target)
+            elif "/" in path:
+                target.parent.mkdir(parents=True, exist_ok=True)
+        return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=self._direct)
 
     def staged_bytes(self) -> int:
         """Bytes of the volume that the revision's files take up already."""
