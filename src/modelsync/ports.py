@@ -361,12 +361,12 @@ class Writer(Protocol):
         """Start or resume a revision; bytes staged for another revision are taken over where they fit."""
         ...
 
-    def publish(self, current: Current, *, single: RelPath | None) -> None:
+    def publish(self, current: Current, manifest: Manifest) -> None:
         """Switch readers to a sealed revision, durably and at once, and put it on record.
 
         Args:
             current: what the record will say.
-            single: the file that is the whole model, if it is one.
+            manifest: the sealed revision's.
 
         Raises:
             Rejected: rule `path-taken`; something that modelsync did not make is in the link's place.

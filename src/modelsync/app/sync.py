@@ -164,7 +164,8 @@ class ModelSync:
             case Build() if snapshot is not None:
                 return self._build(work, decision, snapshot, commit_file, on_volume, writer, context)
             case Switch(revision=revision, reason=reason) if snapshot is not None:
-                return self._switch(work, revision, reason, snapshot, on_volume, writer, context)
+                manifest = self._kept(work.model, revision, writer)
+                return self._switch(work, manifest, reason, snapshot, on_volume, writer, context)
             case Refuse(known=False) as refuse if snapshot is not None:
                 return self._refuse(work, refuse, snapshot, writer)
             case Noop(relist=True) if snapshot is not None and on_volume.current is not None:
@@ -241,8 +242,9 @@ class ModelSync:
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
         with context.stage("seal"):
-            staging.seal(self._manifest(work, build.revision, snapshot, records))
-        return self._switch(work, build.revision, build.reason, snapshot, on_volume, writer, context)
+            manifest = self._manifest(work, build.revision, snapshot, records)
+            staging.seal(manifest)
+        return self._switch(work, manifest, build.reason, snapshot, on_volume, writer, context)
 
     def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         if not build.files:
@@ -277,28 +279,31 @@ class ModelSync:
             modelsync=__version__,
         )
 
+    def _kept(self, model: ModelId, revision: Revision, writer: Writer) -> Manifest:
+        manifest = self._volume.manifest(model, revision)
+        if manifest is None:
+            writer.drop(revision)
+            raise ObjectChanged(f"the manifest of revision {revision} cannot be read: it is built anew")
+        return manifest
+
     def _switch(
         self,
         work: Work,
-        revision: Revision,
+        manifest: Manifest,
         reason: str,
         snapshot: Snapshot,
         on_volume: OnVolume,
         writer: Writer,
         context: SyncContext,
     ) -> SyncResult:
-        manifest = self._volume.manifest(work.model, revision)
-        if manifest is None:
-            writer.drop(revision)
-            raise ObjectChanged(f"the manifest of revision {revision} cannot be read: it is built anew")
-        before = on_volume.current
+        revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
         superseded = (Superseded(before.revision, now),) if before and before.revision != revision else ()
         previous = tuple(old for old in (before.previous if before else ()) if old.revision != revision)
         current = Current(work.model, revision, snapshot.digest, now, superseded + previous)
         try:
             with context.stage("publish"):
-                writer.publish(current, single=manifest.files[0].path if manifest.single else None)
+                writer.publish(current, manifest)
         except Rejected as error:
             return self._refuse(work, Refuse(revision, error.rule, error.reason), snapshot, writer)
         self._observe(

@@ -19,7 +19,6 @@ from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
 from modelsync.adapters.volume.staging import LocalStaging
 from modelsync.core.manifest import BadRecord, Current, Manifest, Quarantine, Superseded
-from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
 from modelsync.errors import Rejected
 
@@ -68,17 +67,16 @@ class LocalWriter:
         self._staging = LocalStaging(self._paths.staging / revision, self._paths.revisions / revision, self._paths.base)
         return self._staging
 
-    def publish(self, current: Current, *, single: RelPath | None) -> None:
+    def publish(self, current: Current, manifest: Manifest) -> None:
         """Switch readers to a sealed revision, then put it on record: `mend` repairs a crash between."""
         link = self._paths.link
         with volume_errors(f"publish {self._paths.model}"):
             self._claim(link)
+            single = manifest.files[0].path if manifest.single else None
             replace_link(link, self._paths.target(current.revision, single), self._paths.home)
             self.record(current)
             self.clear_staging()
-            manifest = read_manifest(self._paths, current.revision)
-            if manifest is not None:
-                self._index.add(manifest)
+            self._index.add(manifest)
 
     def _claim(self, link: Path) -> None:
         """See that the link's place is ours, and make the directories above it."""
