@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from awscrt import checksums
@@ -42,6 +41,28 @@ class Crc:
         return crc_base64(self.crc, self._width_bytes)
 
 
+COMBINED = frozenset({Proof.CRC64NVME, Proof.CRC32C, Proof.CRC32})
+"""Checksums of a whole that can be made from those of its parts."""
+
+
+def combine(proof: Proof, parts: Iterable[tuple[int, int]]) -> str:
+    """Make the checksum of a whole, in base64.
+
+    Args:
+        proof: one of `COMBINED`.
+        parts: the CRC and size in bytes of each, in order.
+    """
+    join: Callable[[int, int, int], int] = {
+        Proof.CRC64NVME: checksums.combine_crc64nvme,
+        Proof.CRC32C: checksums.combine_crc32c,
+        Proof.CRC32: checksums.combine_crc32,
+    }[proof]
+    whole = 0
+    for crc, size_bytes in parts:
+        whole = join(whole, crc, size_bytes)
+    return crc_base64(whole, 8 if proof is Proof.CRC64NVME else 4)
+
+
 class _Digest:
     def __init__(self, algorithm: str, *, as_hex: bool = False) -> None:
         self._digest = hashlib.new(algorithm, usedforsecurity=False)
@@ -73,7 +94,7 @@ def hasher(proof: Proof) -> Hasher:
         case Proof.CRC32C:
             return Crc(checksums.crc32c, 4)
         case Proof.CRC32:
-            return Crc(zlib.crc32, 4)
+            return Crc(checksums.crc32, 4)
         case Proof.SHA256 | Proof.SHA1:
             return _Digest(proof.value)
         case Proof.COMMIT:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from awscrt.checksums import combine_crc64nvme
-
-from modelsync.app.checksums import Hasher, composite, crc_base64, hasher
+from modelsync.app.checksums import COMBINED, Crc, Hasher, combine, composite, hasher
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
@@ -39,7 +38,7 @@ class FileFetch:
         self._context = source.context
         self._lock = threading.Lock()
         self._details: ObjectDetails | None = None
-        self._extra: dict[Proof, Hasher] = {}
+        self._extra: dict[Span, dict[Proof, Hasher]] = {}
         self._spans = split(planned.object.size_bytes)
         self._parts: dict[Span, Part] = {}
         self._left = 0
@@ -62,7 +61,7 @@ class FileFetch:
         return self._arrived(self._source.head(self._planned), None, {})
 
     def _read(self, span: Span, *, whole: bool) -> FileRecord | None:
-        sink = Sink(self._planned, self._staged, span, whole=whole)
+        sink = Sink(self._planned, self._staged, span, details=self._details)
         self._source.read(self._planned, span, sink)
         part = sink.part()
         self._staged.record(part)
@@ -75,7 +74,7 @@ class FileFetch:
             self._details = details or self._details
             if part is not None:
                 self._parts[part.span] = part
-            self._extra.update(extra)
+                self._extra[part.span] = extra
             self._left -= 1
             complete = self._left == 0
         return self._complete() if complete else None
@@ -84,15 +83,14 @@ class FileFetch:
         details = self._details
         if details is None:
             raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
-        crc = self._combined_crc()
-        held = [self._hold_against(demand, details, crc) for demand in demands_on(details, self._planned)]
+        held = [self._hold_against(demand, details) for demand in demands_on(details, self._planned)]
         self._staged.finish()
         record = FileRecord(
             path=self._planned.path,
             size_bytes=self._planned.object.size_bytes,
             etag=self._planned.object.etag,
             version_id=details.version_id or self._planned.object.version_id,
-            crc64nvme=f"{crc:016x}",
+            crc64nvme=base64.b64decode(self._from_parts(Proof.CRC64NVME) or "").hex(),
             proof=held[-1],
             sha256=self._planned.sha256,
         )
@@ -104,28 +102,29 @@ class FileFetch:
         )
         return record
 
-    def _combined_crc(self) -> int:
-        crc = 0
-        for span in self._spans:
-            crc = combine_crc64nvme(crc, self._parts[span].crc64nvme, span.size_bytes)
-        return crc
-
-    def _hold_against(self, demand: Expected, details: ObjectDetails, crc: int) -> str:
+    def _hold_against(self, demand: Expected, details: ObjectDetails) -> str:
         """Prove the bytes; return by what."""
         if demand.parts:
-            return self._hold_parts_against(demand, details, crc)
-        match demand.proof:
-            case Proof.CRC64NVME:
-                actual = crc_base64(crc, 8)
-            case Proof.SIZE:
-                actual = str(sum(span.size_bytes for span in self._parts))
-            case proof:
-                actual = (self._extra.get(proof) or self._read_again(proof)).value()
+            return self._hold_parts_against(demand, details)
+        actual = self._from_parts(demand.proof) or self._read_again(demand.proof).value()
         if actual != demand.value:
             raise self._refuted(demand, actual)
         return demand.label
 
-    def _hold_parts_against(self, demand: Expected, details: ObjectDetails, crc: int) -> str:
+    def _from_parts(self, proof: Proof) -> str | None:
+        """What was computed as the bytes passed; None if that does not do."""
+        if proof is Proof.SIZE:
+            return str(sum(span.size_bytes for span in self._parts))
+        if proof is Proof.CRC64NVME:
+            return combine(proof, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
+        computed = [(self._extra.get(span, {}).get(proof), span.size_bytes) for span in self._spans]
+        if proof in COMBINED:
+            crcs = [(found.crc, size_bytes) for found, size_bytes in computed if isinstance(found, Crc)]
+            return combine(proof, crcs) if len(crcs) == len(computed) else None
+        (whole, _), *more = computed
+        return whole.value() if whole is not None and not more else None
+
+    def _hold_parts_against(self, demand: Expected, details: ObjectDetails) -> str:
         """The same for a value that is made of the uploaded parts' own checksums.
 
         Most uploads have parts of one size, which costs one request; only if that does not fit, each
@@ -140,7 +139,7 @@ class FileFetch:
                     return demand.label
         if actual is not None:
             raise self._refuted(demand, actual)
-        return self._hold_against(expected(details, parts_known=False), details, crc)
+        return self._hold_against(expected(details, parts_known=False), details)
 
     def _refuted(self, demand: Expected, actual: str) -> VerificationFailed:
         self._staged.discard()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from modelsync.app.bandwidth import Bandwidth
-from modelsync.app.checksums import Crc, Hasher, crc64nvme_hasher, hasher
+from modelsync.app.checksums import COMBINED, Crc, Hasher, crc64nvme_hasher, hasher
 from modelsync.app.progress import SyncContext
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import BytesFetched, RequestRetried
@@ -124,15 +124,23 @@ class Source:
 
 
 class Sink:
-    """Takes one span's bytes: to disk, into the CRC64NVME and, for a whole object, into its proof."""
+    """Takes one span's bytes: to disk, into the CRC64NVME, and into what else may prove them."""
 
-    def __init__(self, planned: PlannedFile, staged: StagedFile, span: Span, *, whole: bool) -> None:
+    def __init__(self, planned: PlannedFile, staged: StagedFile, span: Span, *, details: ObjectDetails | None) -> None:
+        """Take nothing yet.
+
+        Args:
+            planned: the file.
+            staged: where it goes.
+            span: which bytes of it.
+            details: of the whole object, where they are known already.
+        """
         self.offset = span.start
         self.details: ObjectDetails | None = None
+        self._known = details
         self._planned = planned
         self._staged = staged
         self._span = span
-        self._whole = whole
         self._crc: Crc = crc64nvme_hasher()
         self.extra: dict[Proof, Hasher] = {}
 
@@ -141,10 +149,15 @@ class Sink:
         if self.details is not None:
             return
         self.details = details
-        if self._whole:
-            wanted = {demand.proof for demand in demands_on(details, self._planned) if not demand.parts}
-            wanted.discard(Proof.CRC64NVME)
-            self.extra = {proof: hasher(proof) for proof in wanted}
+        whole = self._span.size_bytes == self._planned.object.size_bytes
+        self.extra = {proof: hasher(proof) for proof in self._useful(details if whole else self._known, whole=whole)}
+
+    def _useful(self, details: ObjectDetails | None, *, whole: bool) -> frozenset[Proof]:
+        """What to compute beside the CRC64NVME; for a part, what can be combined and may be asked for."""
+        if details is None:
+            return COMBINED - {Proof.CRC64NVME}
+        wanted = frozenset(demand.proof for demand in demands_on(details, self._planned) if not demand.parts)
+        return (wanted if whole else wanted & COMBINED) - {Proof.CRC64NVME}
 
     def take(self, data: memoryview) -> None:
         """Write the next bytes and compute on."""
