@@ -11,13 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from awscrt.checksums import crc64nvme
+from awscrt.checksums import crc32, crc32c, crc64nvme
 
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.errors import BucketMissing, ModelSyncError, ObjectChanged, Stopped, StoreUnavailable
 from modelsync.ports import Body, Listing, ObjectStore
+
+_ALGORITHMS: dict[str, tuple[Callable[[bytes], int], int]] = {
+    "crc64nvme": (crc64nvme, 8),
+    "crc32c": (crc32c, 4),
+    "crc32": (crc32, 4),
+}
 
 
 @dataclass
@@ -27,6 +33,7 @@ class FakeStore:
     now: Callable[[], float] = lambda: 1_700_000_000.0
     page_size: int = 2
     checksums: bool = True
+    algorithm: str = "crc64nvme"
     calls: Counter[str] = field(default_factory=Counter)
     missing: bool = False
     _objects: dict[str, tuple[RemoteObject, bytes, int]] = field(default_factory=dict)
@@ -38,7 +45,7 @@ class FakeStore:
         with self._lock:
             etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
             remote = RemoteObject(key, len(content), etag, self.now())
-            self._objects[key] = (remote, content, crc64nvme(content))
+            self._objects[key] = (remote, content, _ALGORITHMS[self.algorithm][0](content))
             return remote
 
     def corrupt(self, key: str) -> None:
@@ -77,8 +84,8 @@ class FakeStore:
             raise ObjectChanged(f"{remote.key} was replaced")
         details = ObjectDetails(found.size_bytes, found.etag)
         if self.checksums:
-            value = base64.b64encode(crc.to_bytes(8, "big")).decode()
-            details = replace(details, checksums={"crc64nvme": value})
+            value = base64.b64encode(crc.to_bytes(_ALGORITHMS[self.algorithm][1], "big")).decode()
+            details = replace(details, checksums={self.algorithm: value})
         return details, content
 
     def head(self, remote: RemoteObject) -> ObjectDetails:

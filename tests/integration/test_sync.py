@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from fakes.store import FakeStore
-from modelsync.core.facts import BytesFetched, FetchStarted, Outcome, Published, RequestRetried, RevisionRejected
+from modelsync.adapters.volume.staging import LocalStagedFile
+from modelsync.core.facts import (
+    BytesFetched,
+    FetchStarted,
+    FileVerified,
+    Outcome,
+    Published,
+    RequestRetried,
+    RevisionRejected,
+)
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.parts import MIB
 from modelsync.errors import ModelBusy, Stopped, StoreDenied, StoreUnavailable
@@ -350,6 +359,19 @@ def test_a_large_object_is_fetched_in_parts_and_proven_whole(world: World) -> No
     assert world.read("alice")["model.onnx"] == LARGE
     assert world.bucket.calls["get"] == 3
     assert world.bucket.calls["head"] == 1
+
+
+@pytest.mark.parametrize("algorithm", ["crc32", "crc32c", "crc64nvme"])
+def test_a_large_object_is_proven_by_what_passed_without_a_second_read(
+    world: World, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.bucket.algorithm = algorithm
+    world.upload("alice", {"model.onnx": LARGE})
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStagedFile, "read", None)
+        assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert [fact.proof for fact in world.told(FileVerified)] == [algorithm]
+    assert world.read("alice") == {"model.onnx": LARGE}
 
 
 @pytest.mark.parametrize("checksums", [True, False], ids=["crc64nvme", "etag-md5"])
