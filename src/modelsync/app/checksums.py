@@ -50,15 +50,16 @@ def combine(proof: Proof, parts: Iterable[tuple[int, int]]) -> str:
 
     Args:
         proof: one of `COMBINED`.
-        parts: the CRC and size in bytes of each, in order.
+        parts: the CRC and size in bytes of each, in order; at least one.
     """
     join: Callable[[int, int, int], int] = {
         Proof.CRC64NVME: checksums.combine_crc64nvme,
         Proof.CRC32C: checksums.combine_crc32c,
         Proof.CRC32: checksums.combine_crc32,
     }[proof]
-    whole = 0
-    for crc, size_bytes in parts:
+    rest = iter(parts)
+    whole, _ = next(rest)
+    for crc, size_bytes in rest:
         whole = join(whole, crc, size_bytes)
     return crc_base64(whole, 8 if proof is Proof.CRC64NVME else 4)
 

@@ -83,7 +83,7 @@ class LocalStagedFile:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         name: RelPath,
         size_bytes: int,
         etag: str,
@@ -102,7 +102,7 @@ class LocalStagedFile:
             try:
                 self._make_room()
                 if direct and size_bytes >= LEAST_BYTES:
-                    self._direct = DirectWriter(os.fspath(path))
+                    self._direct = DirectWriter(path)
             except OSError:
                 os.close(self._descriptor)
                 raise
@@ -195,17 +195,16 @@ class LocalStaging:
         self._direct = on_local_disk(base)
         with volume_errors("make the staging directory"):
             self._anew = not directory.exists()
-            files_of(directory).mkdir(parents=True, exist_ok=True)
+            self._files = files_of(directory)
+            self._files.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(journal_of(directory))
 
     def file(self, path: RelPath, size_bytes: int, etag: str) -> LocalStagedFile:
         """Open, or open again, a file of the revision."""
-        target = files_of(self._directory) / path
-        with volume_errors(f"make room for {path}"), self._lock:
-            if not self._anew:
-                self._make_way(target)
-            elif "/" in path:
-                target.parent.mkdir(parents=True, exist_ok=True)
+        target = f"{self._files}/{path}"
+        if not self._anew or "/" in path:
+            with volume_errors(f"make room for {path}"), self._lock:
+                self._make_way(Path(target))
         return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=self._direct)
 
     def staged_bytes(self) -> int:
@@ -213,13 +212,13 @@ class LocalStaging:
         with volume_errors("measure staging"):
             return sum(
                 (Path(directory) / name).lstat().st_blocks * 512
-                for directory, _, names in os.walk(files_of(self._directory))
+                for directory, _, names in os.walk(self._files)
                 for name in names
             )
 
     def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
         """Give a file of the revision the bytes of a published one."""
-        target = files_of(self._directory) / path
+        target = self._files / path
         revisions = ModelPaths(self._base, held.model).revisions
         source = files_of(revisions / held.revision) / held.record.path
         with volume_errors(f"reuse {path}"), self._lock:
@@ -229,7 +228,7 @@ class LocalStaging:
 
     def _make_way(self, target: Path) -> None:
         """See that a file can stand at the path, whatever an earlier revision's files look like."""
-        root = files_of(self._directory)
+        root = self._files
         for parent in reversed(target.relative_to(root).parents[:-1]):
             if (root / parent).is_file():
                 (root / parent).unlink()
@@ -262,7 +261,7 @@ class LocalStaging:
 
     def _leave_only(self, wanted: set[RelPath]) -> None:
         """Remove what was staged for another revision, and make the directories durable."""
-        root = files_of(self._directory)
+        root = self._files
         for directory, _, names in os.walk(root, topdown=False):
             here = Path(directory)
             for name in names:
