@@ -148,7 +148,7 @@ class Response:
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
         self._begun: list[bytes] = []
-        self._final = False
+        self._final = self._kept_alive = False
         self.on_message_begin()
         self._read_head()
         self.status: int = self._parser.get_status_code()
@@ -184,6 +184,7 @@ class Response:
     def on_headers_complete(self) -> None:
         """See the end of the head."""
         self._final = self._parser.get_status_code() >= 200
+        self._kept_alive = self._parser.should_keep_alive()  # known only here: it is forgotten at the end
 
     def on_body(self, data: bytes) -> None:
         """Take what came of the body."""
@@ -269,4 +270,4 @@ class Response:
     def reusable(self) -> bool:
         """Whether the connection can carry another request: this answer was read to its end."""
         ended = self._complete if self._left is None else self._left == 0
-        return ended and not self._begun and self._parser.should_keep_alive()
+        return ended and not self._begun and self._kept_alive
