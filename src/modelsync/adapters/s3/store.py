@@ -274,6 +274,7 @@ def _read_page(response: http.client.HTTPResponse) -> bytes:
         page += data
         if len(page) > _MAX_PAGE_BYTES or time.monotonic() > deadline:
             raise StoreUnavailable(f"a page of S3's listing took over {_PAGE_SECONDS:.0f} s or {_MAX_PAGE_BYTES} bytes")
+    response.read()  # lets the connection be used again
     return bytes(page)
 
 
