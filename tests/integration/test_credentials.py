@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.cloud import SigningSqs
+from fakes.cloud import REGION, SigningSqs
 from fakes.identity import ContainerAgent, InstanceMetadata, Sts, sts_error
 from fakes.loopback import Answer
 from fakes.sigv4 import Key
@@ -66,13 +66,14 @@ def test_a_profile_in_the_shared_credentials_file(pod: Pod, tmp_path: Path) -> N
     assert pod.signed_by() == [KEY.id]
 
 
-def test_a_profile_that_assumes_a_role_with_the_keys_of_another(pod: Pod, tmp_path: Path) -> None:
+@pytest.mark.parametrize("region", [{}, {"region": REGION}], ids=["AWS_REGION", "the profile's region"])
+def test_a_profile_that_assumes_a_role_with_the_keys_of_another(
+    pod: Pod, tmp_path: Path, region: dict[str, str]
+) -> None:
     pod.keys.add(KEY)
-    pod.environment.delenv("AWS_REGION")
-    config = write_ini(
-        tmp_path / "config",
-        profile_voices={"role_arn": ROLE, "source_profile": "base", "region": "eu-central-1"},
-    )
+    if region:
+        pod.environment.delenv("AWS_REGION")
+    config = write_ini(tmp_path / "config", profile_voices={"role_arn": ROLE, "source_profile": "base", **region})
     with Sts(pod.keys) as sts:
         pod.set(
             AWS_CONFIG_FILE=config,
