@@ -188,7 +188,8 @@ class Connections:
 
 def _break_off(sock: socket.socket | None, how: int) -> None:
     # Closed for reading only, what has arrived can still be read; closed both ways, the server's next
-    # packet would be answered by a reset, which throws that away.
+    # packet would be answered by a reset, which throws that away. The plain socket's own call: a TLS
+    # socket's would stop to decrypt, and have the reader take what comes encrypted for the object.
     if sock is not None:
         with suppress(OSError):
-            sock.shutdown(how)
+            socket.socket.shutdown(sock, how)
