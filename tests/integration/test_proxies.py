@@ -154,6 +154,15 @@ def test_what_is_no_proxy_stops_the_start_without_its_password(pod: Pod, value: 
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_password_in_an_endpoint_is_not_told(pod: Pod) -> None:
+    url = "http://user:s3cret@127.0.0.1:9"
+    for ask in (store(pod, url).check, queue(url).check):
+        with pytest.raises(ModelSyncError) as caught:
+            ask()
+        assert "127.0.0.1:9" in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+
+
 # Certificate authorities
 
 
