@@ -26,7 +26,8 @@ def configuration() -> str:
         " Without one there is only the periodic comparison. |\n\n"
         "AWS credentials come from botocore's standard chain: environment, web identity (IRSA), profiles, container"
         " credentials (ECS, EKS Pod Identity), instance metadata. `AWS_CA_BUNDLE`, `SSL_CERT_FILE`, `HTTP_PROXY`,"
-        " `HTTPS_PROXY` and `NO_PROXY` are heeded. Unknown `MODELSYNC_*` names are typing errors and refused.\n"
+        " `HTTPS_PROXY` and `NO_PROXY` are heeded; [aws.md](aws.md) says how. Unknown `MODELSYNC_*` names are typing"
+        " errors and refused.\n"
     )
     return text
 

@@ -20,9 +20,9 @@ settings.load_profile("modelsync")
 
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> None:
-    """No test may meet the credentials or proxies of the machine that it runs on."""
+    """No test may meet the credentials, proxies or certificates of the machine that it runs on."""
     for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+        if name.startswith(("AWS_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
     os.environ.update(ENVIRONMENT, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 

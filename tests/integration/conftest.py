@@ -1,4 +1,4 @@
-"""A world for each test."""
+"""A world for each test, and a pod beside a bucket that checks signatures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes.cloud import REGION, SigningS3
+from fakes.sigv4 import Keyring
+from support.signed import BUCKET, Pod
 from support.world import World
 
 
@@ -15,3 +18,17 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.fetcher.close()
+
+
+@pytest.fixture
+def pod(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
+    """No keys, no AWS_DEFAULT_REGION: Kubernetes' webhooks set AWS_REGION alone."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    keys = Keyring()
+    with SigningS3(BUCKET, keys) as s3:
+        s3.put("alice/model.onnx", b"weights")
+        made = Pod(keys, s3, monkeypatch)
+        yield made
+        made.close()

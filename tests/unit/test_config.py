@@ -8,7 +8,7 @@ import pytest
 
 from modelsync.config import Settings, load
 from modelsync.config.load import effective
-from modelsync.config.options import logs, naming
+from modelsync.config.options import logs, naming, s3
 from modelsync.errors import ConfigurationError
 
 BASE = {"S3_BUCKET_NAME": "models"}
@@ -33,6 +33,8 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "MODEL_FILE_EXTENSIONS": "onnx",
         "MODEL_COMMIT_FILE": "a/b",
         "AWS_ENDPOINT_URL": "localhost:4566",
+        "LOG_FORMAT": "xml",
+        "S3_REQUEST_PAYER": "owner",
     }
     with pytest.raises(ConfigurationError) as caught:
         load(environment)
@@ -48,6 +50,8 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "MODEL_FILE_EXTENSIONS: 'onnx' is no file extension",
         "MODEL_COMMIT_FILE: must be a plain file name",
         "AWS_ENDPOINT_URL: must be an http(s) address",
+        "LOG_FORMAT: must be one of json, console",
+        "S3_REQUEST_PAYER: must be one of requester",
     ):
         assert told in problems
 
@@ -72,6 +76,12 @@ def test_a_secret_is_not_told_in_an_error_either() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(environment)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "payer"), [("", None), ("requester", "requester"), (" Requester", "requester")])
+def test_the_requester_pays_only_if_asked_to(value: str, payer: str | None) -> None:
+    assert s3(load(BASE | {"S3_REQUEST_PAYER": value}).settings).request_payer == payer
+    assert s3(load(BASE).settings).request_payer is None
 
 
 @pytest.mark.parametrize("prefix", ["voices", "voices/"])
@@ -111,6 +121,7 @@ def test_any_number_of_queues() -> None:
         ({"NODE_ENV": "development", "APP_ENV": "production"}, False),
         ({"APP_ENV": "development", "LOG_FORMAT": "json"}, False),
         ({"LOG_FORMAT": "console"}, True),
+        ({"LOG_FORMAT": ""}, False),
     ],
 )
 def test_development_logs_for_people(environment: dict[str, str], console: bool) -> None:  # noqa: FBT001

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import botocore.session
 import pytest
+from botocore.config import Config
 
 from modelsync.adapters.aws import AwsOptions, AwsSession
 from modelsync.adapters.s3.endpoint import Endpoint, bucket_endpoint
@@ -27,6 +31,36 @@ def on_aws(bucket: str, region: str) -> Endpoint:
 def test_a_bucket_on_aws_is_addressed_by_its_host(bucket: str, region: str, address: str) -> None:
     endpoint = on_aws(bucket, region)
     assert f"{endpoint.scheme}://{endpoint.netloc}{endpoint.target('k', {})}" == address
+
+
+class Caught(Exception):
+    """Carries the address of a request that was about to be sent."""
+
+
+def asked_by_botocore(bucket: str, region: str) -> str:
+    def catch(request: Any, **_: object) -> None:
+        raise Caught(request.url)
+
+    # Amazon wants all requests by region; botocore still sends those of its first one elsewhere.
+    config = Config(s3={"us_east_1_regional_endpoint": "regional"})
+    client = botocore.session.get_session().create_client("s3", region_name=region, config=config)
+    client.meta.events.register("before-send.s3", catch)
+    with pytest.raises(Caught) as caught:
+        client.get_object(Bucket=bucket, Key="k")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("bucket", ["models", "my.models"])
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1"])
+@pytest.mark.parametrize("fips", ["true", "false"])
+@pytest.mark.parametrize("dualstack", ["true", "false"])
+def test_hosts_are_those_of_botocores_own_rules(
+    monkeypatch: pytest.MonkeyPatch, bucket: str, region: str, fips: str, dualstack: str
+) -> None:
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", fips)
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", dualstack)
+    endpoint = on_aws(bucket, region)
+    assert f"https://{endpoint.netloc}{endpoint.target('k', {})}" == asked_by_botocore(bucket, region)
 
 
 def test_a_region_that_aws_cannot_have_is_told() -> None:

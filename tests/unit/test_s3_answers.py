@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+
 import pytest
 
 from modelsync.adapters.aws import AwsOptions, AwsSession
+from modelsync.adapters.s3.answers import failure
 from modelsync.adapters.s3.xml import parse_error, parse_list_page
-from modelsync.errors import StoreDenied, StoreUnavailable
+from modelsync.errors import (
+    BucketMissing,
+    ConfigurationError,
+    CredentialsRefused,
+    ModelSyncError,
+    ObjectChanged,
+    StoreDenied,
+    StoreThrottled,
+    StoreUnavailable,
+)
 
 ENTRY = (
     "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{etag}</ETag>"
@@ -87,3 +100,64 @@ def test_whatever_the_credential_chain_throws_is_a_denied_store(monkeypatch: pyt
     found = session(monkeypatch, AWS_ROLE_ARN="arn:aws:iam::1:role/x", AWS_WEB_IDENTITY_TOKEN_FILE="/nowhere/token")
     with pytest.raises(StoreDenied, match="cannot be had"):
         found.credentials.get_frozen_credentials()
+
+
+class Canned:
+    """A socket that has an answer ready."""
+
+    def __init__(self, status: str, body: bytes, headers: str) -> None:
+        self._data = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def refused(status: str, code: str = "", headers: str = "", more: str = "") -> ModelSyncError:
+    body = f"<Error><Code>{code}</Code>{more}</Error>".encode() if code else b""
+    response = http.client.HTTPResponse(Canned(status, body, headers))  # type: ignore[arg-type]
+    response.begin()
+    return failure(response, what="list the bucket", bucket="models")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (refused("404 Not Found", "NoSuchBucket"), BucketMissing, "bucket 'models' does not exist: check S3_BUCKET"),
+        (refused("404 Not Found", "NoSuchKey"), ObjectChanged, "S3 answered 404 NoSuchKey to list the bucket"),
+        (refused("412 Precondition Failed"), ObjectChanged, "S3 answered 412 Precondition Failed to list the bucket"),
+        (refused("503 Slow Down", "SlowDown"), StoreThrottled, "S3 answered 503 SlowDown to list the bucket"),
+        (refused("429 Too Many Requests"), StoreThrottled, "S3 answered 429 Too Many Requests to list the bucket"),
+        (refused("500 Oops", "InternalError"), StoreUnavailable, "S3 answered 500 InternalError to list the bucket"),
+        (refused("400 Bad Request", "RequestTimeout"), StoreUnavailable, "S3 answered 400 RequestTimeout"),
+        (refused("418 Teapot"), StoreUnavailable, "S3 answered 418 Teapot to list the bucket"),
+        (refused("407 Proxy"), StoreUnavailable, "the proxy asks for a user name and password"),
+        (
+            refused("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-1\r\n"),
+            ConfigurationError,
+            "bucket 'models' is in region eu-west-1: set AWS_REGION=eu-west-1",
+        ),
+        (
+            refused("400 Bad Request", "AuthorizationHeaderMalformed", more="<Region>eu-west-1</Region>"),
+            ConfigurationError,
+            "bucket 'models' is in region eu-west-1: set AWS_REGION=eu-west-1",
+        ),
+        (refused("403 Forbidden", "AccessDenied"), StoreDenied, "give the role s3:GetObject and s3:ListBucket"),
+        (refused("403 Forbidden"), StoreDenied, "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if"),
+        (refused("403 Forbidden", "SignatureDoesNotMatch"), CredentialsRefused, "the secret key does not fit"),
+        (refused("400 Bad Request", "InvalidRequest", more="<Message>no</Message>"), StoreDenied, "InvalidRequest"),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else None,
+)
+def test_a_refusal_is_told_by_what_is_to_be_done(error: ModelSyncError, kind: type, sentence: str) -> None:
+    assert type(error) is kind
+    assert sentence in str(error)
+
+
+def test_a_profile_that_does_not_exist_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"AWS configuration cannot be read: .*profile \(voices\)"):
+        session(monkeypatch, AWS_PROFILE="voices")
+
+
+def test_what_is_no_region_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="AWS_REGION is no region's name"):
+        AwsSession(AwsOptions(region="eu central"))

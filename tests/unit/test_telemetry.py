@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
@@ -151,6 +152,17 @@ def test_what_goes_on_being_so_is_logged_once(capsys: pytest.CaptureFixture[str]
     up = facts.HealthChanged("s3", Status.HEALTHY, "fine")
     lines = logged(capsys, down, down, up, up, down, facts.KeyRefused("k"), facts.KeyRefused("k"))
     assert [line["event"] for line in lines] == ["health", "health", "health", "key refused"]
+
+
+def test_a_library_warns_in_one_line_and_botocore_of_credentials_not_at_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(LogOptions())
+    logging.getLogger("some.library").warning("mind %s", "this")
+    # As botocore does, with a stack trace, at each failed refresh; the health check tells of it.
+    logging.getLogger("botocore.credentials").warning("Refreshing failed")
+    [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["level"]) == ("mind this", "warning")
 
 
 def test_the_level_is_heeded(capsys: pytest.CaptureFixture[str]) -> None:

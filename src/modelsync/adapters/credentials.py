@@ -119,7 +119,5 @@ def _sentence(error: Exception) -> str:
         return f"AWS credentials cannot be had: {known}"
     if isinstance(error, (BotoCoreError, ClientError, OSError)):
         return f"AWS credentials cannot be had: {one_line(error)}: check the pod's role and the way to their source"
-    return (
-        f"AWS credentials cannot be had: their source answered something else ({one_line(repr(error))}): check the"
-        " pod's role"
-    )
+    what = one_line(f"{type(error).__name__}: {error}")
+    return f"AWS credentials cannot be had: their source answered something else ({what}): check the pod's role"
