@@ -71,7 +71,6 @@ class Fetcher:
             while more or running:
                 context.beat()
                 context.check()
-                self._store.tend()
                 while more and len(running) < self._options.concurrency:
                     step = next(steps, None)
                     more = step is not None

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import http.client
 import os
+import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from modelsync.adapters.s3.endpoint import Endpoint
+from modelsync.adapters.s3.incoming import Response
 from modelsync.errors import ConfigurationError, Stopped, StoreUnavailable
 
 _IDLE_SECONDS = 10.0  # S3 closes connections that idle somewhat longer
@@ -32,20 +36,15 @@ class Timeouts:
     Attributes:
         connect: for a connection.
         read: without a byte.
-        crawl: for one read of up to 1 MiB; slower answers are broken off and asked for again.
+        crawl: for an answer's headers, and for each read of up to 1 MiB; slower answers are broken
+            off and asked for again from where they were.
+        page: for a page of a listing.
     """
 
     connect: float = 5.0
     read: float = 20.0
     crawl: float = 30.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer under way. `break_off`, from any thread, makes its reader see an end at once."""
-
-    response: http.client.HTTPResponse
-    break_off: Callable[[], None]
+    page: float = 60.0
 
 
 class Connections:
@@ -59,12 +58,13 @@ class Connections:
         # The socket is kept beside its connection, which lets go of it once the server says that
         # this answer is the last.
         self._active: dict[http.client.HTTPConnection, socket.socket | None] = {}
+        self._retired: set[http.client.HTTPConnection] = set()
         self._closed = False
         self._tls = _tls_context() if endpoint.scheme == "https" else None
         self._proxy = _proxy_for(endpoint)
 
     @contextmanager
-    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[Response]:
         """Send a request; the connection is kept if the body was read to its end.
 
         Raises:
@@ -79,18 +79,26 @@ class Connections:
             raise StoreUnavailable(
                 "S3 cannot be asked: the endpoint, a key or a header holds what HTTP does not allow"
             ) from None
-        sock = self._active.get(connection)
+        reusable = False
         try:
             with _network_errors():
-                yield Answer(response, lambda: _break_off(sock, socket.SHUT_RD))
-        except BaseException:
-            self._release(connection, reusable=False)
-            raise
-        self._release(connection, reusable=response.isclosed() and not response.will_close)
+                yield response
+            reusable = response.isclosed() and response.incoming.ended is None and not response.will_close
+        finally:
+            response.close()  # where it is the connection's last, the connection has let go of it
+            self._release(connection, reusable=reusable)
+
+    def renew(self) -> None:
+        """Use none of the connections there are for another request."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._retired.update(self._active)
+        for _, connection in idle:
+            connection.close()
 
     def _send(
         self, method: str, target: str, headers: Mapping[str, str]
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    ) -> tuple[http.client.HTTPConnection, Response]:
         while True:
             connection, fresh = self._acquire()
             try:
@@ -98,7 +106,7 @@ class Connections:
                     self._connect(connection)
                 connection.request(method, self._through_proxy(target), headers=dict(headers))
                 self._watch(connection)
-                return connection, connection.getresponse()
+                return connection, cast("Response", connection.getresponse())
             except _STALE:
                 self._release(connection, reusable=False)
                 if fresh:
@@ -131,7 +139,7 @@ class Connections:
             now = time.monotonic()
             while self._idle:
                 since, connection = self._idle.pop()
-                if now - since < _IDLE_SECONDS:
+                if now - since < _IDLE_SECONDS and _is_quiet(connection.sock):
                     self._active[connection] = connection.sock
                     return connection, False
                 connection.close()
@@ -147,12 +155,16 @@ class Connections:
             connection = http.client.HTTPSConnection(host, port, timeout=self._timeouts.read, context=self._tls)
             if self._proxy is not None:
                 connection.set_tunnel(self._endpoint.host, self._endpoint.port)
+        paced = partial(Response, crawl_seconds=self._timeouts.crawl)
+        connection.response_class = paced  # type: ignore[assignment]  # is only called
         return connection
 
     def _release(self, connection: http.client.HTTPConnection, *, reusable: bool) -> None:
         with self._lock:
             self._active.pop(connection, None)
-            if reusable and not self._closed:
+            retired = connection in self._retired
+            self._retired.discard(connection)
+            if reusable and not (retired or self._closed):
                 self._idle.append((time.monotonic(), connection))
                 return
         connection.close()
@@ -166,15 +178,16 @@ class Connections:
         for _, connection in idle:
             connection.close()
         for sock in active:
-            _break_off(sock, socket.SHUT_RDWR)
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
-def _break_off(sock: socket.socket | None, how: int) -> None:
-    # Closed for reading only, what has arrived can still be read; closed both ways, the server's next
-    # packet would be answered by a reset, which throws that away.
-    if sock is not None:
-        with suppress(OSError):
-            sock.shutdown(how)
+def _is_quiet(sock: socket.socket) -> bool:
+    """Whether nothing waits to be read: neither the server's end of it, nor more than its last answer was to be."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return not poll.poll(0)
 
 
 @contextmanager
@@ -182,8 +195,20 @@ def _network_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException) as error:
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"S3 cannot be reached or broke off: {reason}") from error
+        raise StoreUnavailable(f"S3 cannot be reached or broke off: {_reason(error)}") from error
+
+
+def _reason(error: OSError | http.client.HTTPException) -> str:
+    """Say what went wrong, without much of what a hostile server said."""
+    match error:
+        case OSError():
+            return str(error) or type(error).__name__
+        case http.client.BadStatusLine() | http.client.UnknownProtocol():
+            return f"its answer is no HTTP: {str(error)[:40]!r}"
+        case http.client.IncompleteRead():
+            return "its answer ended in the middle"
+        case _:
+            return str(error)[:100] or type(error).__name__
 
 
 def _tls_context() -> ssl.SSLContext:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,10 @@ from botocore.awsrequest import AWSRequest
 
 from modelsync import __version__
 from modelsync.adapters.aws import AwsSession
-from modelsync.adapters.s3.answers import failure, object_details, whole_size
-from modelsync.adapters.s3.connections import Answer, Connections, Timeouts
+from modelsync.adapters.s3.answers import failure, object_details, said_length, whole_size
+from modelsync.adapters.s3.connections import Connections, Timeouts
 from modelsync.adapters.s3.endpoint import bucket_endpoint
+from modelsync.adapters.s3.incoming import Response
 from modelsync.adapters.s3.xml import ListPage, parse_list_page
 from modelsync.core.facts import StoreCalled
 from modelsync.core.objects import RemoteObject
@@ -27,7 +27,6 @@ from modelsync.errors import ModelSyncError, ObjectChanged, StoreDenied, StoreUn
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
-_PAGE_SECONDS = 60.0
 _READ_BYTES = 256 << 10
 
 
@@ -49,33 +48,23 @@ class S3Options:
 class S3Body:
     """Implements `ports.Body`."""
 
-    def __init__(self, answer: Answer, details: ObjectDetails, span: Span) -> None:
+    def __init__(self, response: Response, details: ObjectDetails, span: Span, crawl_seconds: float) -> None:
         self.details = details
-        self._answer = answer
-        self._response = answer.response
+        self._response = response
         self._left = span.size_bytes
-        self._reading_since: float | None = None
+        self._crawl_seconds = crawl_seconds
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read some bytes; 0 only at the span's end."""
         if self._left == 0:
             self._response.read()  # lets the connection be used again
             return 0
-        self._reading_since = time.monotonic()
-        try:
-            count = self._response.readinto(buffer[: min(len(buffer), self._left)])
-        finally:
-            self._reading_since = None
+        self._response.pace(self._crawl_seconds)
+        count = self._response.readinto(buffer[: min(len(buffer), self._left)])
         if count == 0:
-            raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end")
+            raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end: {self._response.incoming.ended}")
         self._left -= count
         return count
-
-    def drop_if_crawling(self, longest_seconds: float) -> None:
-        """Break off if one read takes longer; what it has so far still reaches the reader."""
-        since = self._reading_since
-        if since is not None and time.monotonic() - since > longest_seconds:
-            self._answer.break_off()
 
 
 class S3Store:
@@ -99,13 +88,12 @@ class S3Store:
             dns_suffix=session.dns_suffix,
         )
         self._connections = Connections(self._endpoint, options.timeouts)
-        self._bodies: set[S3Body] = set()
 
     def check(self) -> None:
         """Ask whether the bucket can be listed."""
         query = {"list-type": "2", "max-keys": "1"}
-        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as answer:
-            _read_page(answer.response)
+        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
+            self._read_page(response)
 
     def list(self, prefix: str) -> Listing:
         """List all objects whose keys start with the prefix."""
@@ -123,24 +111,42 @@ class S3Store:
 
     def _pages(self, prefix: str) -> Iterator[tuple[ListPage, float]]:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        tokens: set[str] = set()
         while True:
-            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as answer:
-                response = answer.response
-                page = parse_list_page(_read_page(response))
+            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
+                page = parse_list_page(self._read_page(response))
                 at = _answered_at(response)
             yield page, at
             if page.next_token is None:
                 return
-            if page.next_token == query.get("continuation-token"):
+            if page.next_token in tokens:
                 raise StoreUnavailable("S3's listing goes round in a circle")
+            tokens.add(page.next_token)
             query["continuation-token"] = page.next_token
+
+    def _read_page(self, response: Response) -> bytes:
+        """Read a listing's page, within bounds of size and time."""
+        response.pace(self._options.timeouts.page)
+        page = bytearray()
+        while data := response.read1(_READ_BYTES):
+            page += data
+            if len(page) > _MAX_PAGE_BYTES:
+                raise StoreUnavailable(f"a page of S3's listing is larger than {_MAX_PAGE_BYTES} bytes")
+        if response.length:
+            raise StoreUnavailable(f"S3 broke off in a page of its listing: {response.incoming.ended}")
+        response.read()  # lets the connection be used again
+        return bytes(page)
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
-        with self._call("HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS) as answer:
-            response = answer.response
+        with self._call(
+            "HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS
+        ) as response:
             response.read()
-            return _same(remote, object_details(response.headers, size_bytes=_length(response)))
+            size_bytes = said_length(response)
+            if size_bytes is None:
+                raise StoreUnavailable(f"S3 answered without a Content-Length to ask for {remote.key!r}")
+            return _same(remote, object_details(response.headers, size_bytes=size_bytes))
 
     def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
         """Ask how an object was cut into parts: a HEAD for the first part, or for each."""
@@ -158,11 +164,10 @@ class S3Store:
         try:
             # Not pinned: some stores hold If-Match against the part's own ETag. Sizes of another
             # object's parts cannot prove this one.
-            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as answer:
-                response = answer.response
+            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as response:
                 response.read()
                 counted = response.headers.get("x-amz-mp-parts-count")
-                return _length(response) if counted == str(count) else None
+                return said_length(response) if counted == str(count) else None
         except StoreDenied:
             return None  # 400: the store knows no parts
 
@@ -171,21 +176,14 @@ class S3Store:
         """Read a span of an object."""
         whole = span == Span(0, remote.size_bytes)
         extra = dict(self._MARKS) if whole else {"Range": f"bytes={span.start}-{span.end - 1}"}
-        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as answer:
-            response = answer.response
+        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as response:
             size_bytes = whole_size(response, span, whole=whole)
             details = _same(remote, object_details(response.headers, size_bytes=size_bytes))
-            body = S3Body(answer, details, span)
-            self._bodies.add(body)
-            try:
-                yield body
-            finally:
-                self._bodies.discard(body)
+            yield S3Body(response, details, span, self._options.timeouts.crawl)
 
-    def tend(self) -> None:
-        """Break off answers that crawl: the request is made again from where it was."""
-        for body in self._bodies.copy():
-            body.drop_if_crawling(self._options.timeouts.crawl)
+    def renew(self) -> None:
+        """Make all further requests on fresh connections."""
+        self._connections.renew()
 
     def close(self) -> None:
         """Break off everything under way."""
@@ -202,7 +200,7 @@ class S3Store:
         what: str,
         extra: dict[str, str] | None = None,
         pinned: bool = True,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[Response]:
         headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
         if self._options.expected_owner:
             headers["x-amz-expected-bucket-owner"] = self._options.expected_owner
@@ -214,11 +212,11 @@ class S3Store:
         target = self._endpoint.target(remote.key if remote else None, query)
         with (
             _observed(self._observe, operation),
-            self._connections.request(method, target, self._signed(method, target, headers)) as answer,
+            self._connections.request(method, target, self._signed(method, target, headers)) as response,
         ):
-            if answer.response.status not in {200, 206}:
-                raise failure(answer.response, what=what, bucket=self._options.bucket)
-            yield answer
+            if response.status not in {200, 206}:
+                raise failure(response, what=what, bucket=self._options.bucket)
+            yield response
 
     def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
         url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{target}"
@@ -248,26 +246,8 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
     return details
 
 
-def _read_page(response: http.client.HTTPResponse) -> bytes:
-    """Read a listing's page, within bounds of size and time."""
-    deadline = time.monotonic() + _PAGE_SECONDS
-    page = bytearray()
-    while data := response.read1(_READ_BYTES):
-        page += data
-        if len(page) > _MAX_PAGE_BYTES or time.monotonic() > deadline:
-            raise StoreUnavailable(f"a page of S3's listing took over {_PAGE_SECONDS:.0f} s or {_MAX_PAGE_BYTES} bytes")
-    return bytes(page)
-
-
-def _length(response: http.client.HTTPResponse) -> int:
-    try:
-        return int(response.headers.get("Content-Length", "-1"))
-    except ValueError:
-        return -1
-
-
-def _answered_at(response: http.client.HTTPResponse) -> float:
+def _answered_at(response: Response) -> float:
     try:
         return parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, OverflowError):
         return time.time()
