@@ -65,9 +65,17 @@ class TryAgain(ModelSyncError):
 
 
 class StoreUnavailable(TryAgain):
-    """S3 cannot be reached or failed."""
+    """S3 cannot be reached or failed.
+
+    Attributes:
+        pause_seconds: for how long S3 asks to be left alone (`Retry-After`).
+    """
 
     dependency = "s3"
+
+    def __init__(self, message: str, pause_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.pause_seconds = pause_seconds
 
 
 class StoreThrottled(StoreUnavailable):

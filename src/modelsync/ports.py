@@ -74,7 +74,7 @@ class Body(Protocol):
         """Read some bytes into the buffer; 0 at the end of the span, and only there.
 
         Raises:
-            StoreUnavailable: the body stalled, broke off, or crawled and was broken off by `tend`.
+            StoreUnavailable: the body stalled, crawled or broke off. What came before was read.
         """
         ...
 
@@ -131,8 +131,8 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def tend(self) -> None:
-        """Break off answers that crawl. To be called every second or so while bodies are read."""
+    def renew(self) -> None:
+        """Make all further requests on fresh connections: those there are may bring wrong bytes."""
         ...
 
     def close(self) -> None:

@@ -105,8 +105,8 @@ class FakeStore:
             details = replace(details, checksums={})
         yield FakeBody(details, content[span.start : span.end])
 
-    def tend(self) -> None:
-        pass
+    def renew(self) -> None:
+        self._use("renew")
 
     def close(self) -> None:
         self._closed = True
@@ -181,8 +181,8 @@ class FaultyStore:
         with self._store.open(remote, span) as body:
             yield FaultyBody(body, fault, span)
 
-    def tend(self) -> None:
-        self._store.tend()
+    def renew(self) -> None:
+        self._store.renew()
 
     def close(self) -> None:
         self._store.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.cloud import REGION, SigningS3
+from fakes.hostile_s3 import S3
 from fakes.sigv4 import Keyring
 from support.signed import BUCKET, Pod
 from support.world import World
@@ -32,3 +33,11 @@ def pod(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
         made = Pod(keys, s3, monkeypatch)
         yield made
         made.close()
+
+
+@pytest.fixture
+def s3() -> Iterator[S3]:
+    """A server for one test, that does what it is told."""
+    server = S3()
+    yield server
+    server.close()

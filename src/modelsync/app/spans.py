@@ -30,12 +30,15 @@ class FetchOptions:
 
     Attributes:
         concurrency: requests at once, over all models.
-        attempts: failures in a row without a byte in between, before a part is given up.
+        attempts: failures in a row that bring less than `progress_bytes` each, before a part is given up.
+        progress_bytes: what an answer must bring to count as progress, or a server could string us
+            along byte by byte.
         backoff_base_seconds, backoff_cap_seconds: waits between attempts.
     """
 
     concurrency: int = 8
     attempts: int = 6
+    progress_bytes: int = 64 << 10
     backoff_base_seconds: float = 0.2
     backoff_cap_seconds: float = 10.0
 
@@ -79,7 +82,8 @@ class Source:
             try:
                 self._read_on(planned, span, sink, buffer)
             except StoreUnavailable as error:
-                attempt = 1 if sink.offset > before else attempt + 1
+                progress = sink.offset - before >= self.options.progress_bytes
+                attempt = 1 if progress else attempt + 1
                 self._pause(planned, error, attempt)
             else:
                 return
@@ -116,6 +120,7 @@ class Source:
             base_seconds=self.options.backoff_base_seconds,
             cap_seconds=self.options.backoff_cap_seconds,
             jitter=random.random(),  # noqa: S311 - no secret
+            asked_seconds=error.pause_seconds,
         )
         context = self.context
         context.observe(RequestRetried(context.model, context.sync_id, planned.path, str(error), attempt, wait_seconds))

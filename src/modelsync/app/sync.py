@@ -6,22 +6,24 @@ Whatever asks for a sync (an event, a timer, a command) comes through here.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from modelsync import __version__
+from modelsync.app.commit import read_commit
 from modelsync.app.dirty import Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.reuse import Reuser
-from modelsync.app.space import Reservation, SpaceLedger
-from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
+from modelsync.app.space import SpaceLedger
+from modelsync.core.commit import CommittedFile
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Current, FileRecord, Manifest, Quarantine, Superseded
+from modelsync.core.manifest import Current, FileRecord, Manifest, Mismatch, Quarantine, Superseded
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, revision_of
-from modelsync.core.parts import Span
 from modelsync.core.plan import (
     INCOMPLETE_RECHECK_SECONDS,
     Build,
@@ -47,9 +49,9 @@ from modelsync.errors import (
 )
 from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Writer
 
+Answer = TypeVar("Answer")
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
-_VERIFY_ATTEMPTS = 2
 _NEXT_COMMIT = "a file is newer than the commit file and differs from it: waiting for the next commit"
 
 
@@ -192,20 +194,25 @@ class ModelSync:
             commit = self._commit(snapshot.commit, context) if snapshot.commit else None
         except Rejected as error:
             return Refuse(revision_of(snapshot.files), error.rule, error.reason), True
+        except VerificationFailed as error:
+            return _refuted(revision_of(snapshot.files), error), True
         if self._unlike_commit.get(snapshot.model) == snapshot.digest:
             return Wait(_NEXT_COMMIT, INCOMPLETE_RECHECK_SECONDS), True
         return plan(snapshot, commit, on_volume), commit is not None
 
     def _commit(self, remote: RemoteObject, context: SyncContext) -> tuple[CommittedFile, ...]:
-        if remote.size_bytes > MAX_BYTES:
-            raise Rejected("commit-file", f"the commit file is larger than {MAX_BYTES} bytes")
-        data = bytearray(remote.size_bytes)
-        with self._store.open(remote, Span(0, remote.size_bytes)) as body:
-            offset = 0
-            while count := body.readinto(memoryview(data)[offset:]):
-                offset += count
-                context.check()
-        return parse_commit(bytes(data), self._options.naming)
+        return self._twice(lambda: read_commit(self._store, remote, self._options.naming, context))
+
+    def _twice(self, attempt: Callable[[], Answer]) -> Answer:
+        """Try once more where bytes are not what S3 has: they may have been changed on their way.
+
+        From fresh connections, since a proxy or a server out of step may be what changed them.
+        """
+        try:
+            return attempt()
+        except VerificationFailed:
+            self._store.renew()
+            return attempt()
 
     def _build(
         self,
@@ -231,8 +238,7 @@ class ModelSync:
             if error.proof == Proof.COMMIT and upload_in_progress(planned, snapshot):
                 self._unlike_commit[work.model] = snapshot.digest
                 return SyncResult(Outcome.WAITING, f"{error.path}: {_NEXT_COMMIT}")
-            refuse = Refuse(build.revision, "checksum", str(error))
-            return self._refuse(work, refuse, snapshot, writer)
+            return self._refuse(work, _refuted(build.revision, error), snapshot, writer)
         except Rejected as error:
             return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
         if not commit_file:
@@ -250,18 +256,7 @@ class ModelSync:
         if not build.files:
             return {}
         with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            return self._fetch(build, staging, context, reservation)
-
-    def _fetch(
-        self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
-    ) -> dict[RelPath, FileRecord]:
-        for remaining in reversed(range(_VERIFY_ATTEMPTS)):
-            try:
-                return self._fetcher.fetch(build, staging, context, reservation)
-            except VerificationFailed:
-                if not remaining:
-                    raise
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            return self._twice(lambda: self._fetcher.fetch(build, staging, context, reservation))
 
     def _manifest(
         self, work: Work, revision: Revision, snapshot: Snapshot, records: tuple[FileRecord, ...]
@@ -322,11 +317,17 @@ class ModelSync:
         return SyncResult(Outcome.SUCCESS, reason, revision)
 
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:
+        now = self._clock.now()
         writer.quarantine(
-            Quarantine(work.model, refuse.revision, snapshot.digest, refuse.rule, refuse.reason, self._clock.now())
+            Quarantine(work.model, refuse.revision, snapshot.digest, refuse.rule, refuse.reason, now, refuse.mismatch)
         )
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))
         return SyncResult(Outcome.REJECTED, refuse.reason, refuse.revision)
+
+
+def _refuted(revision: Revision, error: VerificationFailed) -> Refuse:
+    mismatch = Mismatch(error.path, error.proof, expected=error.expected, actual=error.actual)
+    return Refuse(revision, "checksum", str(error), mismatch=mismatch)
 
 
 def _as_result(decision: Decision, on_volume: OnVolume | None = None) -> SyncResult:

@@ -12,7 +12,7 @@ from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import HealthChanged, Outcome
 from modelsync.core.health import Status
 from modelsync.core.plan import INCOMPLETE_RECHECK_SECONDS
-from modelsync.errors import Stopped, TryAgain
+from modelsync.errors import Stopped, StoreUnavailable, TryAgain
 from modelsync.ports import Observer
 
 RETRY_BASE_SECONDS = 1.0
@@ -59,6 +59,7 @@ def retry_seconds(work: Work, result: SyncResult) -> float | None:
                 base_seconds=RETRY_BASE_SECONDS,
                 cap_seconds=RETRY_CAP_SECONDS,
                 jitter=random.random(),  # noqa: S311 - no secret
+                asked_seconds=result.error.pause_seconds if isinstance(result.error, StoreUnavailable) else 0.0,
             )
         case Outcome.WAITING | Outcome.BUSY:
             return INCOMPLETE_RECHECK_SECONDS if result.wait_seconds is None else result.wait_seconds

@@ -71,4 +71,4 @@ def _entry(entry: Any) -> CommittedFile:
 
 
 def _bad(what: str) -> Rejected:
-    return Rejected("commit-file", f"the commit file cannot be used: {what}")
+    return Rejected("commit-file", f"the commit file cannot be used: {what[:300]}")

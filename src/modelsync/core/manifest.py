@@ -118,8 +118,18 @@ class Current(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A file's checksum according to S3 or the commit file, and that of the bytes received, written alike."""
+
+    path: str
+    proof: str
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True)
 class Quarantine(Record):
-    """Why a listing's content was refused: `quarantine/<revision>.json`."""
+    """Why a listing's content was refused: `quarantine/<revision>.json`. `mismatch`: for rule `checksum`."""
 
     model: ModelId
     revision: Revision
@@ -127,6 +137,12 @@ class Quarantine(Record):
     rule: str
     reason: str
     rejected_at: float
+    mismatch: Mismatch | None = None
+
+    @staticmethod
+    def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+        found = fields.get("mismatch")
+        return fields | {"mismatch": found and Mismatch(**found)}
 
 
 @dataclass(frozen=True, slots=True)

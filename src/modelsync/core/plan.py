@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
-from modelsync.core.manifest import Published, Quarantine
+from modelsync.core.manifest import Mismatch, Published, Quarantine
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 
@@ -41,12 +41,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The content must not be published. `known`: that is on record already."""
+    """The content must not be published. `known`: that is on record already. `mismatch`: where bytes are why."""
 
     revision: Revision
     rule: str
     reason: str
     known: bool = False
+    mismatch: Mismatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,11 @@ from modelsync.errors import (
 
 _MAX_ERROR_BYTES = 64 << 10
 _CHECKSUM = "x-amz-checksum-"
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+_CHECKSUM_VALUE = re.compile(r"[A-Za-z0-9+/=]{1,100}(-[0-9]{1,5})?")
+_VERSION_ID = re.compile(r"[!-~]{1,1024}")
+_RETRY_AFTER = re.compile(r"[0-9]{1,6}")
 _THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 _PASSING = {"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"}
 _ADVICE = {
@@ -44,19 +48,21 @@ _OTHERWISE = "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if t
 def failure(response: Response, *, what: str, bucket: str) -> ModelSyncError:
     """Turn an answer that is no success into the error that it means."""
     fields = parse_error(response.read(_MAX_ERROR_BYTES))
-    status, code = response.status, fields.get("Code", "")
-    said = f"S3 answered {status} {code or response.reason or ''}".strip() + f" to {what}"
-    region = response.headers.get("x-amz-bucket-region") or fields.get("Region")
+    status, code = response.status, _word(fields.get("Code"))
+    said = f"S3 answered {status} {code or _word(response.reason)}".strip() + f" to {what}"
+    region = _word(response.headers.get("x-amz-bucket-region")) or _word(fields.get("Region"))
+    pause = response.headers.get("retry-after", "")
+    pause_seconds = float(pause) if _RETRY_AFTER.fullmatch(pause) else 0.0
     if code == "NoSuchBucket":
         return BucketMissing(f"bucket {bucket!r} does not exist: check S3_BUCKET_NAME, AWS_REGION and the endpoint")
     if region and (status in {301, 307} or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}):
         return ConfigurationError(f"bucket {bucket!r} is in region {region}: set AWS_REGION={region}")
     if status == 429 or code in _THROTTLED:
-        return StoreThrottled(said)
+        return StoreThrottled(said, pause_seconds)
     if status in {404, 412, 416}:
         return ObjectChanged(said)
     if status >= 500 or code in _PASSING:
-        return StoreUnavailable(said)
+        return StoreUnavailable(said, pause_seconds)
     if status == 407:
         return StoreUnavailable(f"S3 cannot be reached: {PROXY_ASKS}")
     if code == "InvalidRequest" and "Server Side Encryption" in fields.get("Message", ""):
@@ -67,20 +73,29 @@ def failure(response: Response, *, what: str, bucket: str) -> ModelSyncError:
     return StoreUnavailable(said)
 
 
+def _word(said: str | None) -> str:
+    """What a server said, if it can stand in a message; a hostile one can say anything."""
+    return said if said and _WORD.fullmatch(said) else ""
+
+
 def object_details(headers: Mapping[str, str], *, size_bytes: int) -> ObjectDetails:
-    """Read the headers of a GET or HEAD answer, their names in lower case."""
+    """Read the headers of a GET or HEAD answer, their names in lower case.
+
+    A checksum that cannot be one still counts: no bytes have it.
+    """
     checksums = {
-        name.removeprefix(_CHECKSUM): value
+        name.removeprefix(_CHECKSUM): value if _CHECKSUM_VALUE.fullmatch(value) else "something unreadable"
         for name, value in headers.items()
         if name.startswith(_CHECKSUM) and name != f"{_CHECKSUM}type"
     }
+    version_id = headers.get("x-amz-version-id", "")
     return ObjectDetails(
         size_bytes=size_bytes,
         etag=headers.get("etag", "").strip('"'),
         checksums=checksums,
         checksum_type=headers.get(f"{_CHECKSUM}type"),
         encryption=_encryption(headers),
-        version_id=headers.get("x-amz-version-id"),
+        version_id=version_id if _VERSION_ID.fullmatch(version_id) else None,
     )
 
 
@@ -98,12 +113,15 @@ def whole_size(response: Response, span: Span, *, whole: bool) -> int:
     length = response.length
     if whole and response.status == 200 and length == span.size_bytes:
         return span.size_bytes
-    found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+    said = response.headers.get("content-range", "")
+    found = _CONTENT_RANGE.fullmatch(said)
     if response.status == 206 and found is not None:
         start, last, size = (int(number) for number in found.groups())
         if (start, last + 1) == (span.start, span.end) and length == span.size_bytes:
             return size
+    carries = "no Content-Length" if length is None else f"{length} bytes"
+    if said:
+        carries += f", range {said[:60]!r},"
     raise StoreUnavailable(
-        f"S3 answered {response.status} with {length} bytes and range {response.headers.get('content-range')!r} to a"
-        f" request for bytes {span.start} to {span.end}"
+        f"S3 answered {response.status} with {carries} to a request for bytes {span.start} to {span.end}"
     )

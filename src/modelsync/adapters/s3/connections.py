@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 import time
@@ -47,16 +46,14 @@ class Connections:
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Connection]] = []
         self._active: set[Connection] = set()
+        self._retired: set[Connection] = set()
         self._closed = False
 
     @contextmanager
     def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Iterator[tuple[Response, Connection]]:
+    ) -> Iterator[Response]:
         """Send a request; the connection is kept if the answer was read to its end.
-
-        Yields:
-            The answer, and its connection, to break it off.
 
         Raises:
             StoreUnavailable: the host cannot be reached, or did not answer in time.
@@ -65,7 +62,7 @@ class Connections:
         connection = None
         try:
             connection, response = self._send(method, target, headers, body)
-            yield response, connection
+            yield response
         except OSError as error:
             self._drop(connection)
             reason = explain(error) or str(error) or type(error).__name__
@@ -97,13 +94,13 @@ class Connections:
             now = time.monotonic()
             while self._idle:
                 since, connection = self._idle.pop()
-                if now - since < _IDLE_SECONDS:
+                if now - since < _IDLE_SECONDS and connection.quiet:
                     return self._watched(connection), False
                 connection.close()
         connection = Connection(self._address, self._timeouts)
         try:
             if self._tls is not None:
-                connection.encrypt(self._tls, self._endpoint.host, self._timeouts, self._tunnel)
+                connection.encrypt(self._tls, self._endpoint.host, self._tunnel)
             with self._lock:
                 return self._watched(connection), True
         except BaseException:
@@ -124,10 +121,20 @@ class Connections:
     def _release(self, connection: Connection, *, reusable: bool) -> None:
         with self._lock:
             self._active.discard(connection)
-            if reusable and not self._closed:
+            reusable = reusable and connection not in self._retired and not self._closed
+            self._retired.discard(connection)
+            if reusable:
                 self._idle.append((time.monotonic(), connection))
                 return
         connection.close()
+
+    def renew(self) -> None:
+        """Use none of the connections there are for another request."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._retired |= self._active
+        for _, connection in idle:
+            connection.close()
 
     def close(self) -> None:
         """Break off all requests: their readers get an error at once."""
@@ -135,6 +142,6 @@ class Connections:
             self._closed = True
             idle, self._idle = self._idle, []
             for connection in self._active:
-                connection.break_off(socket.SHUT_RDWR)
+                connection.break_off()
         for _, connection in idle:
             connection.close()

@@ -6,9 +6,11 @@ llhttp, by httptools, reads the heads. Why not `http.client`: docs/adr/0006.
 from __future__ import annotations
 
 import re
+import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,12 +36,15 @@ class Timeouts:
     Attributes:
         connect: for a connection.
         read: without a byte.
-        crawl: for 1 MiB of a body; slower answers are broken off and asked for again.
+        crawl: for an answer's head, and for each 1 MiB of its body; slower answers are broken off
+            and asked for again from where they were.
+        page: for a page of a listing.
     """
 
     connect: float = 5.0
     read: float = 20.0
     crawl: float = 30.0
+    page: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +68,14 @@ class Connection:
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._encrypted = False
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
-        self._bound(timeouts.read)
-
-    def _bound(self, seconds: float) -> None:
+        self.timeouts = timeouts
         # The kernel keeps the time, not Python: a blocking socket fills a large buffer in one call.
         self._sock.setblocking(True)
-        interval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        interval = struct.pack("ll", int(timeouts.read), int(timeouts.read % 1 * 1e6))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self._sock.setsockopt(socket.SOL_SOCKET, option, interval)
 
-    def encrypt(self, tls: ssl.SSLContext, host: str, timeouts: Timeouts, tunnel: Tunnel | None) -> None:
+    def encrypt(self, tls: ssl.SSLContext, host: str, tunnel: Tunnel | None) -> None:
         """Speak TLS from here on, through a tunnel if there is one.
 
         Raises:
@@ -82,9 +85,9 @@ class Connection:
             answer = self.request("CONNECT", tunnel.netloc, {"Host": tunnel.netloc, **tunnel.headers})
             if answer.status // 100 != 2:
                 raise OSError(f"Tunnel connection failed: {answer.status} {answer.reason}")
-        self._sock.settimeout(timeouts.connect)
+        self._sock.settimeout(self.timeouts.connect)
         self._sock = tls.wrap_socket(self._sock, server_hostname=host)
-        self._sock.settimeout(timeouts.read)
+        self._sock.settimeout(self.timeouts.read)
         self._encrypted = True
 
     def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
@@ -101,14 +104,14 @@ class Connection:
         return Response(self, bodiless=method in {"HEAD", "CONNECT"})
 
     def receive(self, buffer: memoryview, *, fill: bool = False) -> int:
-        """Read some bytes, or with `fill` as many as fit; fewer only if the connection ends or breaks.
+        """Read some bytes, or with `fill` as many as fit; fewer if the connection ends, breaks or crawls.
 
         Raises:
             OSError: it broke before the first byte; TimeoutError: there was none in time.
         """
         flags = socket.MSG_WAITALL if fill and not self._encrypted else 0
-        got = 0
-        while got < len(buffer):
+        got, until = 0, time.monotonic() + self.timeouts.read
+        while got < len(buffer) and time.monotonic() < until:
             try:
                 count = self._sock.recv_into(buffer[got:], 0, flags)
             except OSError as error:
@@ -120,14 +123,18 @@ class Connection:
                 break
         return got
 
-    def break_off(self, how: int = socket.SHUT_RD) -> None:
-        """Make the reader, in whichever thread, see an end at once.
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing waits to be read: neither the server's end, nor more than its last answer was to be."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
-        Closed for reading only, what has arrived can still be read; closed both ways, the server's
-        next packet would be answered by a reset, which throws that away.
-        """
+    def break_off(self) -> None:
+        """Make the reader, in whichever thread, see an end at once."""
         with suppress(OSError):
-            socket.socket.shutdown(self._sock, how)  # SSLSocket's own would go on in plain text
+            # A TLS socket's own shutdown would have the reader take what comes encrypted for the object.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of it."""
@@ -155,7 +162,7 @@ class Response:
         self.reason = self._reason.decode("latin-1")
         chunked = "transfer-encoding" in self.headers
         length = self.headers.get("content-length", "")
-        self.length = int(length) if length.isdigit() and not chunked else None
+        self.length = int(length) if length and not chunked else None
         self._left = 0 if bodiless else self.length
         if self._left is not None:
             self._left -= sum(map(len, self._begun))
@@ -195,8 +202,10 @@ class Response:
         self._complete = True
 
     def _read_head(self) -> None:
-        size = 0
+        size, until = 0, time.monotonic() + self._connection.timeouts.crawl
         while not self._final:
+            if time.monotonic() > until:
+                raise TimeoutError("the answer's head crawled")
             if size >= _SCRATCH_BYTES:
                 raise ProtocolError(f"the answer's head is longer than {_SCRATCH_BYTES} bytes")
             count = self._connection.receive(self._connection.scratch)

@@ -14,7 +14,7 @@ from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.answers import failure, object_details, whole_size
 from modelsync.adapters.s3.connections import Connections
 from modelsync.adapters.s3.endpoint import bucket_endpoint
-from modelsync.adapters.s3.http1 import Connection, Response, Timeouts
+from modelsync.adapters.s3.http1 import Response, Timeouts
 from modelsync.adapters.s3.signing import signed
 from modelsync.adapters.s3.xml import ListPage, parse_list_page
 from modelsync.core.facts import StoreCalled
@@ -25,7 +25,6 @@ from modelsync.errors import CredentialsRefused, ModelSyncError, ObjectChanged, 
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
-_PAGE_SECONDS = 60.0
 _READ_BYTES = 256 << 10
 _CRAWL_BYTES = 1 << 20
 
@@ -50,36 +49,31 @@ class S3Options:
 class S3Body:
     """Implements `ports.Body`."""
 
-    def __init__(self, response: Response, connection: Connection, details: ObjectDetails, span: Span) -> None:
+    def __init__(self, response: Response, details: ObjectDetails, span: Span, crawl_seconds: float) -> None:
         self.details = details
         self._response = response
-        self._connection = connection
         self._left = span.size_bytes
-        self._reading_since: float | None = None
-        self._read_bytes, self._read_seconds = 0, 0.0
+        self._crawl_seconds = crawl_seconds
+        self._lately_bytes, self._lately_seconds = 0, 0.0
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read some bytes; 0 only at the span's end."""
         if self._left == 0:
             return 0
-        start = self._reading_since = time.monotonic()
-        try:
-            count = self._response.readinto(buffer[: self._left])
-        finally:
-            self._reading_since = None
+        if self._lately_seconds > self._crawl_seconds:
+            raise StoreUnavailable(f"S3 crawled: {self._lately_bytes} bytes in {self._lately_seconds:.0f} s")
+        start = time.monotonic()
+        count = self._response.readinto(buffer[: self._left])
         if count == 0:
-            raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end")
+            raise StoreUnavailable(f"S3 broke off {self._left} bytes before the end: the server closed the connection")
         self._left -= count
-        self._read_bytes, self._read_seconds = self._read_bytes + count, self._read_seconds + time.monotonic() - start
-        if self._read_bytes >= _CRAWL_BYTES:
-            self._read_bytes, self._read_seconds = 0, 0.0
+        self._lately_bytes, self._lately_seconds = (
+            self._lately_bytes + count,
+            self._lately_seconds + time.monotonic() - start,
+        )
+        if self._lately_bytes >= _CRAWL_BYTES:
+            self._lately_bytes, self._lately_seconds = 0, 0.0
         return count
-
-    def drop_if_crawling(self, longest_seconds: float) -> None:
-        """Break off if 1 MiB takes longer to read; what it has so far still reaches the reader."""
-        since = self._reading_since
-        if since is not None and self._read_seconds + time.monotonic() - since > longest_seconds:
-            self._connection.break_off()
 
 
 class S3Store:
@@ -106,13 +100,12 @@ class S3Store:
             self._headers["x-amz-expected-bucket-owner"] = options.expected_owner
         if options.request_payer:
             self._headers["x-amz-request-payer"] = options.request_payer
-        self._bodies: set[S3Body] = set()
 
     def check(self) -> None:
         """Ask whether the bucket can be listed."""
         query = {"list-type": "2", "max-keys": "1"}
-        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as (response, _):
-            _read_page(response)
+        with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
+            self._read_page(response)
 
     def list(self, prefix: str) -> Listing:
         """List all objects whose keys start with the prefix."""
@@ -130,23 +123,39 @@ class S3Store:
 
     def _pages(self, prefix: str) -> Iterator[tuple[ListPage, float]]:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        tokens: set[str] = set()
         while True:
-            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as (response, _):
-                page = parse_list_page(_read_page(response))
+            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
+                page = parse_list_page(self._read_page(response))
                 at = _answered_at(response)
             yield page, at
             if page.next_token is None:
                 return
-            if page.next_token == query.get("continuation-token"):
+            if page.next_token in tokens:
                 raise StoreUnavailable("S3's listing goes round in a circle")
+            tokens.add(page.next_token)
             query["continuation-token"] = page.next_token
+
+    def _read_page(self, response: Response) -> bytes:
+        """Read a listing's page, within bounds of size and time."""
+        deadline = time.monotonic() + self._options.timeouts.page
+        page = bytearray()
+        while data := response.read(_READ_BYTES):
+            page += data
+            if len(page) > _MAX_PAGE_BYTES:
+                raise StoreUnavailable(f"a page of S3's listing is larger than {_MAX_PAGE_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"a page of S3's listing took over {self._options.timeouts.page:.0f} s")
+        if response.length is not None and len(page) < response.length:
+            raise StoreUnavailable("S3 broke off in a page of its listing")
+        return bytes(page)
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
         what = f"ask for {remote.key!r}"
         try:
-            with self._call("HeadObject", "HEAD", remote, {}, what=what, extra=self._MARKS) as (response, _):
-                return _same(remote, object_details(response.headers, size_bytes=_length(response)))
+            with self._call("HeadObject", "HEAD", remote, {}, what=what, extra=self._MARKS) as response:
+                return _same(remote, object_details(response.headers, size_bytes=_said_length(response)))
         except StoreDenied:
             self._ask_why(remote)
             raise
@@ -172,9 +181,9 @@ class S3Store:
         try:
             # Not pinned: some stores hold If-Match against the part's own ETag. Sizes of another
             # object's parts cannot prove this one.
-            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as (response, _):
+            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as response:
                 counted = response.headers.get("x-amz-mp-parts-count")
-                return _length(response) if counted == str(count) else None
+                return response.length if counted == str(count) else None
         except StoreDenied:
             self._ask_why(remote)
             return None  # the object can be read, but the store knows no parts
@@ -184,21 +193,14 @@ class S3Store:
         """Read a span of an object."""
         whole = span == Span(0, remote.size_bytes)
         extra = dict(self._MARKS) if whole else {"Range": f"bytes={span.start}-{span.end - 1}"}
-        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as answer:
-            response, connection = answer
+        with self._call("GetObject", "GET", remote, {}, what=f"read {remote.key!r}", extra=extra) as response:
             size_bytes = whole_size(response, span, whole=whole)
             details = _same(remote, object_details(response.headers, size_bytes=size_bytes))
-            body = S3Body(response, connection, details, span)
-            self._bodies.add(body)
-            try:
-                yield body
-            finally:
-                self._bodies.discard(body)
+            yield S3Body(response, details, span, self._options.timeouts.crawl)
 
-    def tend(self) -> None:
-        """Break off answers that crawl: the request is made again from where it was."""
-        for body in self._bodies.copy():
-            body.drop_if_crawling(self._options.timeouts.crawl)
+    def renew(self) -> None:
+        """Make all further requests on fresh connections."""
+        self._connections.renew()
 
     def close(self) -> None:
         """Break off everything under way."""
@@ -215,7 +217,7 @@ class S3Store:
         what: str,
         extra: dict[str, str] | None = None,
         pinned: bool = True,
-    ) -> Iterator[tuple[Response, Connection]]:
+    ) -> Iterator[Response]:
         headers = {**self._headers, **(extra or {})}
         if remote is not None:
             if pinned:
@@ -224,10 +226,10 @@ class S3Store:
                 query = {**query, "versionId": remote.version_id}
         target = self._endpoint.target(remote.key if remote else None, query)
         try:
-            with self._connections.request(method, target, self._signed(method, target, headers)) as answer:
-                if answer[0].status not in {200, 206}:
-                    raise self._failure(answer[0], what)
-                yield answer
+            with self._connections.request(method, target, self._signed(method, target, headers)) as response:
+                if response.status not in {200, 206}:
+                    raise self._failure(response, what)
+                yield response
         except ModelSyncError as error:
             self._observe(StoreCalled(operation, type(error).__name__))
             raise
@@ -255,23 +257,14 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
     return details
 
 
-def _read_page(response: Response) -> bytes:
-    """Read a listing's page, within bounds of size and time."""
-    deadline = time.monotonic() + _PAGE_SECONDS
-    page = bytearray()
-    while data := response.read(_READ_BYTES):
-        page += data
-        if len(page) > _MAX_PAGE_BYTES or time.monotonic() > deadline:
-            raise StoreUnavailable(f"a page of S3's listing took over {_PAGE_SECONDS:.0f} s or {_MAX_PAGE_BYTES} bytes")
-    return bytes(page)
-
-
-def _length(response: Response) -> int:
-    return -1 if response.length is None else response.length
+def _said_length(response: Response) -> int:
+    if response.length is None:
+        raise StoreUnavailable("S3 answered a HEAD without a Content-Length")
+    return response.length
 
 
 def _answered_at(response: Response) -> float:
     try:
         return parsedate_to_datetime(response.headers["date"]).timestamp()
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, OverflowError):
         return time.time()

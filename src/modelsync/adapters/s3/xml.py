@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from modelsync.core.objects import RemoteObject
 from modelsync.errors import StoreUnavailable
 
 _MAX_SIZE_BYTES = 1 << 50  # far above what S3 stores
+_MAX_DEPTH = 16  # S3's answers have four levels
+_ETAG = re.compile(r"[ -~]{0,1024}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def parse_list_page(data: bytes) -> ListPage:
 
     root = _parse(data, end)
     if root != "ListBucketResult":
-        raise StoreUnavailable(f"S3 answered a listing with {root or 'nothing'}")
+        raise StoreUnavailable(f"S3 answered a listing with XML that is none: {(root or '')[:40]!r}")
     # Not every store heeds `encoding-type`; those that do say so, some behind the entries.
     decode = unquote_plus if top.get("EncodingType") == "url" else str
     next_token = None
@@ -77,15 +80,20 @@ def _object(entry: dict[str, str], decode: Callable[[str], str]) -> RemoteObject
             etag=entry.get("ETag", "").strip('"'),
             last_modified=datetime.fromisoformat(entry["LastModified"]).timestamp(),
         )
-    except (KeyError, ValueError) as error:
-        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {error}") from error
-    if not (0 <= remote.size_bytes <= _MAX_SIZE_BYTES and remote.etag.isascii() and remote.etag.isprintable()):
-        raise StoreUnavailable(f"S3's listing has an impossible size or ETag for {remote.key!r}")
+    except (KeyError, ValueError, OverflowError) as error:
+        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {str(error)[:100]!r}") from error
+    if not (0 <= remote.size_bytes <= _MAX_SIZE_BYTES and _ETAG.fullmatch(remote.etag)):
+        raise StoreUnavailable(f"S3's listing has an impossible size or ETag for {remote.key[:100]!r}")
     return remote
 
 
 def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:
-    """Call `end` with the path and text of each element; return the root's name."""
+    """Call `end` with the path and text of each element; return the root's name.
+
+    Raises:
+        StoreUnavailable: it is no XML, or of a kind that S3 never sends: with entities of its own, which
+            can unfold to any size, or deeper than anything that is read here.
+    """
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     path: list[str] = []
@@ -94,6 +102,8 @@ def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | No
 
     def on_start(name: str, _attributes: dict[str, str]) -> None:
         path.append(name)
+        if len(path) > _MAX_DEPTH:
+            raise StoreUnavailable("S3's answer is XML too deep to be a listing")
         if len(path) == 1:
             root.append(name)
         texts.clear()
@@ -103,6 +113,10 @@ def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | No
         path.pop()
         texts.clear()
 
+    def on_entity(*_declaration: object) -> None:
+        raise StoreUnavailable("S3's answer is XML with entities, which S3 does not send")
+
+    parser.EntityDeclHandler = on_entity
     parser.StartElementHandler = on_start
     parser.EndElementHandler = on_end
     parser.CharacterDataHandler = texts.append

@@ -1,0 +1,42 @@
+"""The commit file from S3: its bytes are held against S3's record like those of any file."""
+
+from __future__ import annotations
+
+from modelsync.app.checksums import hasher
+from modelsync.app.progress import SyncContext
+from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
+from modelsync.core.names import Naming, RelPath
+from modelsync.core.objects import RemoteObject
+from modelsync.core.parts import Span
+from modelsync.core.proof import expected
+from modelsync.errors import Rejected, VerificationFailed
+from modelsync.ports import ObjectStore
+
+
+def read_commit(
+    store: ObjectStore, remote: RemoteObject, naming: Naming, context: SyncContext
+) -> tuple[CommittedFile, ...]:
+    """Read and parse a commit file.
+
+    Raises:
+        Rejected: rule `commit-file`; it is too large, or says what cannot be.
+        VerificationFailed: its bytes are not what S3 has on record.
+        StoreUnavailable, StoreDenied, ObjectChanged: S3 does not give it.
+        Stopped: the work is parked.
+    """
+    if remote.size_bytes > MAX_BYTES:
+        raise Rejected("commit-file", f"the commit file is larger than {MAX_BYTES} bytes")
+    data = memoryview(bytearray(remote.size_bytes))
+    with store.open(remote, Span(0, remote.size_bytes)) as body:
+        offset = 0
+        while count := body.readinto(data[offset:]):
+            offset += count
+            context.check()
+        demand = expected(body.details, parts_known=False)
+    found = hasher(demand.proof)
+    found.update(data)
+    if found.value() != demand.value:
+        raise VerificationFailed(
+            RelPath(naming.commit_file), proof=demand.label, expected=demand.value, actual=found.value()
+        )
+    return parse_commit(bytes(data), naming)

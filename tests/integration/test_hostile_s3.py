@@ -1,0 +1,258 @@
+"""Whatever S3 and the network do: readers see the right bytes or what they saw before.
+
+A real server on a real socket, the real client, a real volume. Only waits take no time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fakes import hostile_s3
+from fakes.hostile_s3 import S3
+from modelsync.core.facts import Outcome
+from modelsync.core.objects import RemoteObject
+from modelsync.core.parts import MIB, Span
+from modelsync.errors import ObjectChanged, StoreUnavailable
+from support.hostile import HostileWorld, sentence
+
+OLD = {"config.json": b"old", "model.onnx": b"old weights"}
+SMALL = {"config.json": b"{}", "model.onnx": os.urandom(100_000)}
+LARGE = {"config.json": b"{}", "model.onnx": os.urandom(17 * MIB)}  # two ranges
+WEIGHTS = "alice/model.onnx"
+NOVEL = b"<Error><Code>" + b"\n\x1b[2JIt was a dark night" * 1000 + b"</Code></Error>"
+
+
+@pytest.fixture
+def world(tmp_path: Path, s3: S3) -> Iterator[HostileWorld]:
+    made = HostileWorld(tmp_path, s3)
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Case:
+    """What befalls which requests, and what a user is told of it if it stays so."""
+
+    kind: str
+    faults: tuple[hostile_s3.Fault, ...]
+    told: str
+    files: str = "small"
+    key: str | None = WEIGHTS
+
+
+CASES = {
+    "reset at once": Case("GET", (hostile_s3.reset_after(0),), "broke off"),
+    "reset in mid-body": Case("GET", (hostile_s3.reset_after(10_000),), "broke off"),
+    "closed after some bytes": Case("GET", (hostile_s3.close_after(10_000),), "broke off"),
+    "reset after many bytes": Case("GET", (hostile_s3.reset_after(70_000),), ""),
+    "closed in mid-range": Case("GET", (hostile_s3.close_after(10_000),), "broke off", "large"),
+    "closed in the headers": Case("GET", (hostile_s3.cut_head("x-amz-checksum"),), "broke off"),
+    "HEAD closed in the headers": Case("HEAD", (hostile_s3.cut_head("x-amz-checksum"),), "broke off", "large"),
+    "hang before the headers": Case("GET", (hostile_s3.hang_at_once,), "timed out"),
+    "hang in mid-body": Case("GET", (hostile_s3.hang_after(10_000),), "timed out"),
+    "crawl": Case("GET", (hostile_s3.crawl,), "crawl"),
+    "HEAD crawls": Case("HEAD", (hostile_s3.crawl,), "crawl", "large"),
+    "listing crawls": Case("LIST", (hostile_s3.crawl,), "crawl", key=None),
+    "listing hangs": Case("LIST", (hostile_s3.hang_at_once,), "timed out", key=None),
+    "listing closed in the middle": Case("LIST", (hostile_s3.close_after(200),), "broke off", key=None),
+    "bit flipped": Case("GET", (hostile_s3.flip(77),), "crc64nvme is "),
+    "bit flipped in a range": Case("GET", (hostile_s3.flip(77),), "crc64nvme is ", "large"),
+    "more than said": Case("GET", (hostile_s3.longer(b"HTTP/1.1 200 OK\r\n\r\n"),), "", key=None),
+    "another range": Case("GET", (hostile_s3.serve_range(1, 1 << 20),), "range", "large"),
+    "wrong Content-Range": Case("GET", (hostile_s3.header("Content-Range", "bytes 0-9/10"),), "range", "large"),
+    "no Content-Range": Case("GET", (hostile_s3.header("Content-Range", None),), "answered 206", "large"),
+    "whole for a range": Case("GET", (hostile_s3.serve_whole,), "answered 200", "large"),
+    "range for the whole": Case("GET", (hostile_s3.serve_range(0, 9),), "answered 206"),
+    "slow down": Case("GET", (hostile_s3.refuse(503, "SlowDown"),), "503 SlowDown"),
+    "server error": Case("GET", (hostile_s3.refuse(500, "InternalError"),), "500 InternalError"),
+    "listing: slow down": Case(
+        "LIST", (hostile_s3.refuse(503, "SlowDown", Retry_After="7"),), "503 SlowDown", key=None
+    ),
+    "chunked": Case("GET", (hostile_s3.chunked,), "Content-Length"),
+    "HEAD without a length": Case("HEAD", (hostile_s3.header("Content-Length", None),), "Content-Length", "large"),
+    "impossible length": Case("GET", (hostile_s3.header("Content-Length", "-3"),), "Content-Length"),
+    "garbage": Case("GET", (hostile_s3.first_line(b"\x1b[2J\x00" * 1000 + b"\r\n"),), "no HTTP"),
+    "no HTTP": Case("LIST", (hostile_s3.first_line(b"SSH-2.0-OpenSSH_9.2\r\n"),), "no HTTP", key=None),
+    "many headers": Case("GET", (hostile_s3.many_headers,), "headers"),
+    "long header": Case("GET", (hostile_s3.header("x", "x" * 100_000),), "header"),
+    "redirect": Case("GET", (hostile_s3.refuse(307, "TemporaryRedirect", Location="/"),), "307"),
+    "wrong checksum": Case("GET", (hostile_s3.header("x-amz-checksum-crc64nvme", "AAAAAAAAAAA="),), "AAAAAAAAAAA="),
+    "no checksum at all": Case(
+        "GET", (hostile_s3.header("x-amz-checksum-crc64nvme", "\x1b[2J" * 99),), "crc64nvme is "
+    ),
+    "broken XML": Case("LIST", (hostile_s3.say(b"<ListBucketResult><Contents>"),), "XML", key=None),
+    "no XML": Case("LIST", (hostile_s3.say(b"<!DOCTYPE html><html>Hello</html>"),), "XML", key=None),
+    "error with a novel": Case("GET", (hostile_s3.refuse(500, "No"), hostile_s3.say(NOVEL)), "500 No to read"),
+}
+
+
+def files_of(case: Case) -> dict[str, bytes]:
+    return LARGE if case.files == "large" else SMALL
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_happens_once_is_overcome(world: HostileWorld, s3: S3, name: str) -> None:
+    case = CASES[name]
+    world.put(files_of(case))
+    s3.fault(case.kind, *case.faults, key=case.key, at={1})
+    results = [world.sync("alice").outcome]
+    if results[-1] is not Outcome.SUCCESS:
+        assert case.kind == "LIST", world.facts[-1]
+        results.append(world.sync("alice").outcome)
+    assert results[-1] is Outcome.SUCCESS
+    assert world.read("alice") == files_of(case)
+    assert len(s3.requests("GET")) <= 6
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_stays_shows_readers_what_they_saw_before(world: HostileWorld, s3: S3, name: str) -> None:
+    case = CASES[name]
+    world.put(OLD)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    world.put(files_of(case))
+    s3.fault(case.kind, *case.faults, key=case.key)
+    before = len(s3.log)
+    result = world.sync("alice")
+    if result.outcome is not Outcome.SUCCESS:
+        assert result.outcome in {Outcome.ERROR, Outcome.REJECTED}
+        assert case.told in sentence(result.reason)
+        assert world.read("alice") == OLD
+    else:
+        assert not case.told, "it should not have gone well"
+        assert world.read("alice") == files_of(case)
+    assert len(s3.log) - before <= 16, "retries are bounded"
+    s3.calm()
+    if result.outcome is Outcome.REJECTED:
+        world.put(files_of(case))
+    assert world.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
+    assert world.read("alice") == files_of(case)
+
+
+def test_a_part_that_is_here_is_kept_while_another_does_not_come(tmp_path: Path, s3: S3) -> None:
+    world = HostileWorld(tmp_path, s3, concurrency=1)
+    world.put(LARGE)
+    s3.fault("GET", hostile_s3.refuse(500, "InternalError"), key=WEIGHTS, at=range(2, 99))
+    assert world.sync("alice").outcome is Outcome.ERROR
+    assert not (world.base / "alice").exists()
+    s3.calm()
+    before = len(s3.requests("GET"))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == LARGE
+    assert [get.headers["range"] for get in s3.requests("GET")[before:]] == ["bytes=16777216-17825791"]
+    world.close()
+
+
+def test_what_an_answer_brought_before_it_crawled_is_not_asked_for_again(world: HostileWorld, s3: S3) -> None:
+    world.put(SMALL)
+    s3.fault("GET", hostile_s3.hang_after(70_000), key=WEIGHTS, at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert s3.requests("GET", WEIGHTS)[1].headers["range"] == "bytes=70000-99999"
+    assert world.read("alice") == SMALL
+
+
+def test_what_a_body_brought_in_one_read_is_had_before_its_end(world: HostileWorld, s3: S3) -> None:
+    s3.put("k", bytes(1000))
+    s3.fault("GET", lambda exchange: vars(exchange).update(pace_seconds=0.0005))
+    brought = []
+
+    def read() -> None:
+        buffer = memoryview(bytearray(1000))
+        [remote] = world.client.list("k").objects
+        with world.client.open(remote, Span(0, 1000)) as body:
+            while count := body.readinto(buffer):
+                brought.append(count)
+
+    with pytest.raises(StoreUnavailable, match=r"broke off .* bytes before the end: the answer crawled"):
+        read()
+    assert 0 < sum(brought) < 1000
+
+
+def test_answers_a_byte_at_a_time_do_not_string_us_along(world: HostileWorld, s3: S3) -> None:
+    world.put(SMALL)
+    s3.fault("GET", hostile_s3.close_after(1), key=WEIGHTS)
+    assert world.sync("alice").outcome is Outcome.ERROR
+    assert len(s3.requests("GET", WEIGHTS)) == 3
+
+
+def test_the_pause_that_s3_asks_for_is_kept_within_bounds(world: HostileWorld, s3: S3) -> None:
+    world.put(SMALL)
+    s3.fault("GET", hostile_s3.refuse(503, "SlowDown", Retry_After="7"), key=WEIGHTS, at={1})
+    s3.fault("GET", hostile_s3.refuse(503, "SlowDown", Retry_After="999999"), key=WEIGHTS, at={2})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.waits() == [7.0, 10.0]
+
+
+def test_connections_are_kept_and_none_is_lost(world: HostileWorld, s3: S3) -> None:
+    world.put(SMALL)
+    for _ in range(3):
+        world.client.list("alice/")
+    assert len({exchange.connection for exchange in s3.log}) == 1
+    s3.fault("GET", hostile_s3.chunked)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        assert world.sync("alice").outcome is Outcome.ERROR
+    assert len(os.listdir("/proc/self/fd")) <= before + 4, "at most one for each of four workers"
+
+
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(tmp_path: Path, s3: S3) -> None:
+    world = HostileWorld(tmp_path, s3, concurrency=1)
+    world.put(SMALL)
+    forged = f'HTTP/1.1 200 OK\r\nETag: "{"0" * 32}"\r\nContent-Length: 100000\r\n\r\n'.encode() + bytes(100_000)
+    s3.fault("GET", hostile_s3.longer(forged), key="alice/config.json")
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == SMALL
+    assert len(s3.requests("GET")) == 2
+    world.close()
+
+
+BOMB = b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><ListBucketResult>&b;</ListBucketResult>'
+TRUNCATED = b"<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+ENTRY = b"<Contents><Key>a/m.onnx</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>%b</ETag>"
+LISTINGS = {
+    "a bomb": (BOMB, "with entities"),
+    "a well": (b"<a>" * 2_000_000 + b"</a>" * 2_000_000, "too deep"),
+    "a flood": (b"<ListBucketResult>" + b" " * (33 << 20), "larger than"),
+    "a circle": (b"<ListBucketResult>%b</ListBucketResult>" % TRUNCATED, "round in a circle"),
+    "an error": (b"<Error><Code>Oops</Code></Error>", "'Error'"),
+    "a long ETag": (
+        b"<ListBucketResult>%b</Contents></ListBucketResult>" % (ENTRY % (b"e" * 5000)),
+        "impossible size or ETag",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_a_listing_that_is_none_costs_little_and_is_told(world: HostileWorld, s3: S3, name: str) -> None:
+    world.put(OLD)
+    world.sync("alice")
+    document, told = LISTINGS[name]
+    s3.fault("LIST", hostile_s3.say(document))
+    start = time.monotonic()
+    tracemalloc.start()
+    result = world.sync("alice")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.outcome is Outcome.ERROR
+    assert told in sentence(result.reason)
+    assert peak_bytes < 150 * MIB
+    assert time.monotonic() - start < 10
+    assert world.read("alice") == OLD
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jan 99999999999999 00:00:00 GMT"])
+def test_a_clock_that_is_none_is_no_reason_to_stop(world: HostileWorld, s3: S3, date: str) -> None:
+    world.put(SMALL)
+    s3.fault("LIST", hostile_s3.header("Date", date))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
+def test_an_object_that_was_removed_is_told_as_changed(world: HostileWorld) -> None:
+    with pytest.raises(ObjectChanged, match=r"^S3 answered 404 NoSuchKey to ask for 'alice/gone.onnx'$"):
+        world.client.head(RemoteObject("alice/gone.onnx", 1, "e", 0.0))

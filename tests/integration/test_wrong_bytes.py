@@ -1,0 +1,227 @@
+"""Bytes that are not what S3 has on record: asked for once more, then refused with both values on record."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import hostile_s3
+from fakes.hostile_s3 import S3, Exchange
+from modelsync.core.facts import Outcome
+from modelsync.core.parts import MIB
+from modelsync.demo.upload import commit_file
+from support.hostile import HostileWorld, sentence
+
+WEIGHTS = "alice/model.onnx"
+V1 = {"config.json": b"1", "model.onnx": os.urandom(100_000)}
+V2 = {"config.json": b"2", "model.onnx": os.urandom(100_000)}
+LARGE_1 = {"model.onnx": os.urandom(17 * MIB)}  # two ranges
+LARGE_2 = {"model.onnx": os.urandom(17 * MIB)}
+
+
+@pytest.fixture
+def world(tmp_path: Path, s3: S3) -> Iterator[HostileWorld]:
+    made = HostileWorld(tmp_path, s3, concurrency=1)
+    yield made
+    made.close()
+
+
+def quarantined(world: HostileWorld) -> list[dict[str, Any]]:
+    return [json.loads(path.read_bytes()) for path in (world.home("alice") / "quarantine").glob("*")]
+
+
+def proofs(world: HostileWorld) -> dict[str, str]:
+    """How each file of the published revision was proven."""
+    manifest = json.loads(((world.base / "alice").resolve().parent / "manifest.json").read_bytes())
+    return {record["path"]: record["proof"] for record in manifest["files"]}
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@pytest.mark.parametrize("files", [V2, LARGE_2], ids=["one answer", "ranges"])
+def test_a_bit_that_flips_on_its_way_is_asked_for_again_from_a_fresh_connection(
+    world: HostileWorld, s3: S3, files: dict[str, bytes]
+) -> None:
+    world.put(files)
+    s3.fault("GET", hostile_s3.flip(1234), key=WEIGHTS, at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == files
+    gets = s3.requests("GET", WEIGHTS)
+    first, again = gets[: len(gets) // 2], gets[len(gets) // 2 :]
+    assert [get.headers.get("range") for get in first] == [get.headers.get("range") for get in again]
+    assert {get.connection for get in first} == {1}, "a connection that brought no wrong bytes is kept"
+    assert {get.connection for get in again} == {2}
+    assert quarantined(world) == []
+
+
+def test_a_bit_that_flipped_in_the_store_is_refused_with_both_values_on_record(world: HostileWorld, s3: S3) -> None:
+    world.put(V1)
+    world.sync("alice")
+    world.put(V2)
+    rotten = bytearray(V2["model.onnx"])
+    rotten[5] ^= 16
+    s3.corrupt(WEIGHTS, bytes(rotten))
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    [record] = quarantined(world)
+    [get, *_] = s3.requests("GET", WEIGHTS)[-1:]
+    on_record = get.answer["x-amz-checksum-crc64nvme"]
+    mismatch = record["mismatch"]
+    assert (mismatch["path"], mismatch["proof"], mismatch["expected"]) == ("model.onnx", "crc64nvme", on_record)
+    assert mismatch["actual"] not in {"", on_record}
+    assert sentence(record["reason"]) == result.reason
+    assert mismatch["actual"] in result.reason
+    assert on_record in result.reason
+    assert world.read("alice") == V1
+    assert len(s3.requests("GET", WEIGHTS)) == 3, "one of V1, two of V2"
+    assert not (world.home("alice") / "staging").exists()
+    assert world.sync("alice").outcome is Outcome.REJECTED
+    assert len(s3.requests("GET", WEIGHTS)) == 3, "it is not asked for again until it is uploaded again"
+    assert world.compare()[0] == []
+    world.put(V2)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V2
+
+
+def test_a_commit_file_that_changed_on_its_way_is_asked_for_again(world: HostileWorld, s3: S3) -> None:
+    world.put(V2)
+    s3.put("alice/modelsync.json", commit_file(V2))
+    digit = commit_file(V2).index(b'"sha256": "') + 12
+    s3.fault("GET", hostile_s3.flip(digit), key="alice/modelsync.json", at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V2
+    one, other = s3.requests("GET", "alice/modelsync.json")
+    assert one.connection != other.connection
+
+
+def test_a_commit_file_that_is_not_what_was_uploaded_is_refused(world: HostileWorld, s3: S3) -> None:
+    world.put(V2)
+    s3.put("alice/modelsync.json", commit_file(V2))
+    s3.corrupt("alice/modelsync.json", commit_file(V2).replace(b"1", b"2"))
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert quarantined(world)[0]["mismatch"]["path"] == "modelsync.json"
+    assert "upload the file again" in sentence(result.reason)
+    assert world.compare()[0] == []
+    s3.put("alice/modelsync.json", commit_file(V2))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize("heeds", [True, False], ids=["412", "If-Match ignored"])
+def test_an_object_that_is_replaced_between_its_ranges_is_taken_whole(
+    world: HostileWorld,
+    s3: S3,
+    heeds: bool,  # noqa: FBT001
+) -> None:
+    world.put(LARGE_1)
+    s3.heeds_if_match = heeds
+    s3.fault("GET", lambda _: world.put(LARGE_2), key=WEIGHTS, at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == LARGE_2
+
+
+def test_an_object_that_is_replaced_under_the_same_etag_is_taken_whole(world: HostileWorld, s3: S3) -> None:
+    """A server that hands out one ETag for two contents: only the checksum can tell."""
+    s3.put(WEIGHTS, LARGE_1["model.onnx"], etag="same")
+    s3.fault("GET", lambda _: s3.put(WEIGHTS, LARGE_2["model.onnx"], etag="same"), key=WEIGHTS, at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == LARGE_2
+
+
+def test_an_object_that_is_always_replaced_is_left_for_later(world: HostileWorld, s3: S3) -> None:
+    world.put(V1)
+    world.sync("alice")
+    before = len(s3.log)
+    world.put(V2)
+    s3.fault("GET", lambda _: s3.put(WEIGHTS, os.urandom(1000)), key="alice/config.json")
+    s3.fault("GET", hostile_s3.refuse(412, "PreconditionFailed"), key=WEIGHTS)
+    result = world.sync("alice")
+    assert result.outcome is Outcome.ERROR
+    assert "412 PreconditionFailed" in sentence(result.reason)
+    assert len(s3.log) - before <= 15, "five plans"
+    assert world.read("alice") == V1
+
+
+B64 = base64.b64encode(hashlib.sha256(V2["model.onnx"]).digest()).decode()
+LIES = {
+    "composite that is none": {"sha256": B64, "type": "COMPOSITE"},
+    "another composite": {"sha256": B64.replace("=", "A=")[:44] + "-3", "type": "FULL_OBJECT"},
+    "an unknown algorithm": {"xxhash": "AAAAAAAAAAA=", "type": "FULL_OBJECT"},
+    "an unknown type": {"sha256": B64, "type": "HALF_OBJECT"},
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_what_a_checksum_is_not_said_to_be_is_not_built_on(world: HostileWorld, s3: S3, name: str) -> None:
+    """Where the checksum cannot be used the ETag is: right bytes pass, wrong ones do not."""
+    s3.put(WEIGHTS, V2["model.onnx"], **LIES[name])
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "etag-md5"}
+    s3.put("bob/model.onnx", V1["model.onnx"], **LIES[name])
+    s3.fault("GET", hostile_s3.flip(7), key="bob/model.onnx")
+    result = world.sync("bob")
+    assert result.outcome is Outcome.REJECTED
+    assert f"but S3 has {md5(V1['model.onnx'])} on record" in sentence(result.reason)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "crc32c", "crc32", "crc64nvme"])
+def test_a_checksum_of_the_whole_that_is_wrong_is_refused(world: HostileWorld, s3: S3, algorithm: str) -> None:
+    s3.put(WEIGHTS, V2["model.onnx"], **{algorithm: "AAAA", "type": "FULL_OBJECT"})
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert f"{algorithm} is " in sentence(result.reason)
+    assert quarantined(world)[0]["mismatch"]["expected"] == "AAAA"
+    assert not (world.base / "alice").exists()
+
+
+def test_without_checksums_and_with_an_etag_that_is_no_hash_the_commit_file_proves(world: HostileWorld, s3: S3) -> None:
+    for name, content in V2.items():
+        s3.put(f"alice/{name}", content, etag=f"revision-7/{name}", type="NONE")
+    s3.fault("GET", hostile_s3.flip(7), key=WEIGHTS, at={1})
+    s3.put("alice/modelsync.json", commit_file(V2))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V2
+    assert proofs(world) == {"config.json": "commit-sha256", "model.onnx": "commit-sha256"}
+
+
+def test_without_any_of_these_the_size_is_all_and_that_is_on_record(world: HostileWorld, s3: S3) -> None:
+    s3.put(WEIGHTS, V2["model.onnx"], etag="no hash at all", type="NONE")
+    s3.fault("GET", hostile_s3.close_after(100), key=WEIGHTS, at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice")["model.onnx"] == V2["model.onnx"]
+    assert proofs(world) == {"model.onnx": "size"}
+
+
+def test_headers_that_break_off_do_not_weaken_the_proof(world: HostileWorld, s3: S3) -> None:
+    """The checksum comes last: without it the ETag, which proves nothing here, would be all."""
+    world.put({})
+    s3.put(WEIGHTS, LARGE_1["model.onnx"], etag="no hash at all", crc64nvme="AAAAAAAAAAA=", type="FULL_OBJECT")
+    s3.fault("HEAD", hostile_s3.cut_head("x-amz-checksum"), at={1})
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert "but S3 has AAAAAAAAAAA= on record" in result.reason
+
+
+PART_LENGTHS = [("-5", "17825797"), ("17825797", "-5"), ("99999999999999999999", "1"), ("", ""), ("0", "0")]
+
+
+@pytest.mark.parametrize("lengths", PART_LENGTHS, ids=" and ".join)
+def test_parts_of_impossible_sizes_prove_nothing_and_stop_nothing(
+    world: HostileWorld, s3: S3, lengths: tuple[str, str]
+) -> None:
+    def length(exchange: Exchange) -> None:
+        exchange.answer["Content-Length"] = lengths[int(exchange.query["partNumber"]) - 1]
+
+    s3.put(WEIGHTS, LARGE_1["model.onnx"], etag=f"{'0' * 32}-2", parts=(1, 1), type="NONE")
+    s3.fault("PART", length)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "size"}
