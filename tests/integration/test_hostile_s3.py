@@ -84,9 +84,8 @@ CASES = {
     "long header": Case("GET", (hostile_s3.header("x", "x" * 100_000),), "header"),
     "redirect": Case("GET", (hostile_s3.refuse(307, "TemporaryRedirect", Location="/"),), "307"),
     "wrong checksum": Case("GET", (hostile_s3.header("x-amz-checksum-crc64nvme", "AAAAAAAAAAA="),), "AAAAAAAAAAA="),
-    "no checksum at all": Case(
-        "GET", (hostile_s3.header("x-amz-checksum-crc64nvme", "\x1b[2J" * 99),), "crc64nvme is "
-    ),
+    "no checksum at all": Case("GET", (hostile_s3.header("x-amz-checksum-crc64nvme", "2J;" * 99),), "crc64nvme is "),
+    "control characters": Case("GET", (hostile_s3.header("x-amz-checksum-crc64nvme", "\x1b[2J" * 99),), "no HTTP"),
     "broken XML": Case("LIST", (hostile_s3.say(b"<ListBucketResult><Contents>"),), "XML", key=None),
     "no XML": Case("LIST", (hostile_s3.say(b"<!DOCTYPE html><html>Hello</html>"),), "XML", key=None),
     "error with a novel": Case("GET", (hostile_s3.refuse(500, "No"), hostile_s3.say(NOVEL)), "500 No to read"),
@@ -169,7 +168,7 @@ def test_what_a_body_brought_in_one_read_is_had_before_its_end(world: HostileWor
             while count := body.readinto(buffer):
                 brought.append(count)
 
-    with pytest.raises(StoreUnavailable, match=r"broke off .* bytes before the end: the answer crawled"):
+    with pytest.raises(StoreUnavailable, match="crawled"):
         read()
     assert 0 < sum(brought) < 1000
 

@@ -166,7 +166,7 @@ def test_a_bucket_that_never_stands_still_is_given_up_for_now(world: World) -> N
 
 
 def test_a_body_that_breaks_off_is_continued_where_it_broke(world: World) -> None:
-    content = os.urandom(200_000)
+    content = os.urandom(400_000)
     world.upload("alice", {"model.onnx": content})
     world.store.plan("get", "break", "refuse", "break")
     assert world.sync("alice").outcome is Outcome.SUCCESS

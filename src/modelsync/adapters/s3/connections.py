@@ -50,9 +50,7 @@ class Connections:
         self._closed = False
 
     @contextmanager
-    def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Iterator[Response]:
+    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Iterator[Response]:
         """Send a request; the connection is kept if the answer was read to its end.
 
         Raises:

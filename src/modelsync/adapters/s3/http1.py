@@ -117,7 +117,9 @@ class Connection:
             except OSError as error:
                 if got:
                     break  # what has come counts; the next call meets the error
-                raise TimeoutError("no byte came in time") if isinstance(error, BlockingIOError) else error from error
+                raise (
+                    TimeoutError("timed out: no byte came in time") if isinstance(error, BlockingIOError) else error
+                ) from error
             got += count
             if not (count and fill):
                 break
@@ -155,10 +157,10 @@ class Response:
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
         self._begun: list[bytes] = []
-        self._final = self._kept_alive = False
+        self.status = 0
+        self._final = self._kept_alive = self._surplus = False
         self.on_message_begin()
         self._read_head()
-        self.status: int = self._parser.get_status_code()
         self.reason = self._reason.decode("latin-1")
         chunked = "transfer-encoding" in self.headers
         length = self.headers.get("content-length", "")
@@ -172,30 +174,38 @@ class Response:
     # What llhttp calls.
 
     def on_message_begin(self) -> None:
-        """Forget an interim answer (1xx)."""
+        """Forget an interim answer (1xx); what comes after the real one is none of ours."""
         if self._final:
-            raise ProtocolError("more came than the answer")
+            self._surplus = True
+            return
         self._reason = b""
         self.headers: dict[str, str] = {}
         self._complete = False
 
     def on_status(self, reason: bytes) -> None:
         """Take the words beside the status."""
-        self._reason += reason
+        if not self._surplus:
+            self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
+        if self._surplus:
+            return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
         """See the end of the head."""
-        self._final = self._parser.get_status_code() >= 200
+        if self._surplus:
+            return
+        self.status = self._parser.get_status_code()
+        self._final = self.status >= 200
         self._kept_alive = self._parser.should_keep_alive()  # known only here: it is forgotten at the end
 
     def on_body(self, data: bytes) -> None:
         """Take what came of the body."""
-        self._begun.append(data)
+        if not self._surplus:
+            self._begun.append(data)
 
     def on_message_complete(self) -> None:
         """See the end of a body whose end only llhttp knows."""
@@ -205,9 +215,9 @@ class Response:
         size, until = 0, time.monotonic() + self._connection.timeouts.crawl
         while not self._final:
             if time.monotonic() > until:
-                raise TimeoutError("the answer's head crawled")
+                raise TimeoutError("timed out: the answer's headers crawled")
             if size >= _SCRATCH_BYTES:
-                raise ProtocolError(f"the answer's head is longer than {_SCRATCH_BYTES} bytes")
+                raise ProtocolError(f"the answer's headers are longer than {_SCRATCH_BYTES} bytes")
             count = self._connection.receive(self._connection.scratch)
             if not count:
                 raise Disconnected("closed without an answer")
@@ -218,6 +228,9 @@ class Response:
         try:
             self._parser.feed_data(self._connection.scratch[:count])
         except httptools.HttpParserError as error:
+            if self._complete:
+                self._surplus = True
+                return
             raise ProtocolError(f"the answer is no HTTP: {error}") from error
 
     def readinto(self, buffer: memoryview) -> int:
@@ -279,4 +292,4 @@ class Response:
     def reusable(self) -> bool:
         """Whether the connection can carry another request: this answer was read to its end."""
         ended = self._complete if self._left is None else self._left == 0
-        return ended and not self._begun and self._kept_alive
+        return ended and not self._begun and self._kept_alive and not self._surplus

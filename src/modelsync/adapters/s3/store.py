@@ -61,7 +61,9 @@ class S3Body:
         if self._left == 0:
             return 0
         if self._lately_seconds > self._crawl_seconds:
-            raise StoreUnavailable(f"S3 crawled: {self._lately_bytes} bytes in {self._lately_seconds:.0f} s")
+            raise StoreUnavailable(
+                f"S3 crawled and was timed out: {self._lately_bytes} bytes came in {self._lately_seconds:.1f} s"
+            )
         start = time.monotonic()
         count = self._response.readinto(buffer[: self._left])
         if count == 0:
