@@ -1,6 +1,6 @@
 """HTTP/1.1 as far as S3 speaks it: one request at a time, bodies read into the caller's buffer.
 
-llhttp, by httptools, reads the heads. Why not `http.client`: docs/adr/0006.
+llhttp, by httptools, reads the heads. Why not `http.client`: docs/adr/0007.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writing past the page cache, where the volume is a local disk.
 
 A download's bytes are read by other processes, later and often on other machines: to cache them
-here costs a copy, memory of the container's limit, and a long fsync at the end. docs/adr/0007 has
+here costs a copy, memory of the container's limit, and a long fsync at the end. docs/adr/0008 has
 the figures. Network file systems keep the cache, which hides their delay.
 """
 
