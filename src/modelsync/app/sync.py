@@ -16,8 +16,9 @@ from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.reuse import Reuser
 from modelsync.app.space import Reservation, SpaceLedger
 from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
+from modelsync.core.damage import Finding, Kind
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Current, FileRecord, Manifest, Quarantine, Superseded
+from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, Superseded
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, revision_of
@@ -287,13 +288,15 @@ class ModelSync:
     ) -> SyncResult:
         manifest = self._volume.manifest(work.model, revision)
         if manifest is None:
-            writer.drop(revision)
+            lost = Finding(Kind.MANIFEST, "", "readable", "unreadable")
+            writer.set_aside(Damage(work.model, revision, self._clock.now(), (lost,)))
             raise ObjectChanged(f"the manifest of revision {revision} cannot be read: it is built anew")
         before = on_volume.current
         now = self._clock.now()
         superseded = (Superseded(before.revision, now),) if before and before.revision != revision else ()
         previous = tuple(old for old in (before.previous if before else ()) if old.revision != revision)
-        current = Current(work.model, revision, snapshot.digest, now, superseded + previous)
+        pin = before.pin if before else None
+        current = Current(work.model, revision, snapshot.digest, now, superseded + previous, pin)
         try:
             with context.stage("publish"):
                 writer.publish(current, single=manifest.files[0].path if manifest.single else None)

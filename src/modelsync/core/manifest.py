@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from modelsync.core.damage import Finding, Kind
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Digest, Revision
 
@@ -83,7 +84,14 @@ class Manifest(Record):
 
     @staticmethod
     def _nested(fields: dict[str, Any]) -> dict[str, Any]:
-        return fields | {"files": tuple(FileRecord(**record) for record in fields["files"])}
+        return fields | {"files": tuple(_file(record) for record in fields["files"])}
+
+
+def _file(fields: dict[str, Any]) -> FileRecord:
+    for name, kind in (("path", str), ("size_bytes", int), ("etag", str)):
+        if not isinstance(fields[name], kind):
+            raise TypeError(f"a file's {name} is no {kind.__name__}")
+    return FileRecord(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,42 @@ class Reconciled(Record):
 
 
 @dataclass(frozen=True)
+class Damage(Record):
+    """What a verification found wrong with a revision: `damage.json` beside its manifest. It is not used any more."""
+
+    model: ModelId
+    revision: Revision
+    found_at: float
+    findings: tuple[Finding, ...]
+
+    @staticmethod
+    def _nested(fields: dict[str, Any]) -> dict[str, Any]:
+        findings = (Finding(**(finding | {"kind": Kind(finding["kind"])})) for finding in fields["findings"])
+        return fields | {"findings": tuple(findings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed(Record):
+    """How far the scrub has come: `scrub.json`.
+
+    Attributes:
+        started_at: of the pass over the volume that is under way, or was the last.
+        model, revision, path: the file that was read last; empty before the first.
+        files, size_bytes, damaged: read in this pass so far, and revisions found damaged.
+        finished_at: end of the pass, or None while it is under way.
+    """
+
+    started_at: float
+    model: str = ""
+    revision: str = ""
+    path: str = ""
+    files: int = 0
+    size_bytes: int = 0
+    damaged: int = 0
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True)
 class Published:
     """What the volume says of a model.
 
@@ -146,9 +190,11 @@ class Published:
         current: the record.
         linked: the revision that the link resolves to; None without a link. The link is what
             readers follow, so where the two differ the record is what gets mended.
-        kept: complete revisions on the volume.
+        kept: complete revisions on the volume, without those that were found damaged.
         quarantined: what was refused.
         leftover: something is left in staging.
+        damage: what is known to be wrong with the files that the link leads to. The same revision
+            may be in `kept` then: it was built anew, and readers are still to be switched.
     """
 
     current: Current | None = None
@@ -156,10 +202,13 @@ class Published:
     kept: frozenset[Revision] = frozenset()
     quarantined: tuple[Quarantine, ...] = ()
     leftover: bool = False
+    damage: tuple[Finding, ...] = ()
 
     @property
     def consistent(self) -> bool:
-        """Whether record and link name the same revision and it is there, or neither exists."""
+        """Whether record and link name the same revision and it is there and whole, or neither exists."""
         if self.linked is None:
             return self.current is None
-        return self.current is not None and self.current.revision == self.linked and self.linked in self.kept
+        if self.current is None or self.current.revision != self.linked:
+            return False
+        return self.linked in self.kept and not self.damage

@@ -123,6 +123,11 @@ class FactLogger:
                 if self._new(("health", check), (status, reason if status is not Status.HEALTHY else "")):
                     say("info" if status is Status.HEALTHY else "warning", "health", check=check, status=status.value,
                         reason=reason)  # fmt: skip
+            case facts.DamageFound() | facts.ReuseRefused():
+                self._damage(fact)
+            case facts.ScrubFinished(found):
+                say("info", "scrub finished", files=found.files, size_bytes=found.size_bytes, damaged=found.damaged,
+                    started_at=found.started_at)  # fmt: skip
             case facts.ReconcileStarted(why):
                 say("debug", "reconcile started", why=why)
             case facts.ReconcileFinished(found, seconds):
@@ -130,6 +135,8 @@ class FactLogger:
                     objects=found.objects, changed=found.changed, absent=found.absent)  # fmt: skip
             case facts.ReconcileFailed(reason):
                 say("warning", "reconcile failed", reason=reason)
+            case facts.ScrubFailed(reason):
+                say("warning", "scrub failed", reason=reason)
             case facts.ServiceStarted(version, bucket, queues, volume, port):
                 say(
                     "info",
@@ -154,3 +161,9 @@ class FactLogger:
         self._say(level, "sync finished", model=fact.model, revision=fact.revision, sync_id=fact.sync_id,
                   outcome=fact.outcome.value, reason=fact.reason, seconds=round(fact.seconds, 4),
                   stages={stage: round(seconds, 4) for stage, seconds in fact.stages.items()})  # fmt: skip
+
+    def _damage(self, fact: facts.DamageFound | facts.ReuseRefused) -> None:
+        found = fact.finding
+        event = "damaged" if isinstance(fact, facts.DamageFound) else "damaged, not used again"
+        self._say("error", event, model=fact.model, revision=fact.revision, path=found.path, kind=found.kind.value,
+                  expected=found.expected, actual=found.actual)  # fmt: skip
