@@ -33,6 +33,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "MODEL_FILE_EXTENSIONS": "onnx",
         "MODEL_COMMIT_FILE": "a/b",
         "AWS_ENDPOINT_URL": "localhost:4566",
+        "SCRUB_BYTES_PER_SECOND": "10",
     }
     with pytest.raises(ConfigurationError) as caught:
         load(environment)
@@ -48,6 +49,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "MODEL_FILE_EXTENSIONS: 'onnx' is no file extension",
         "MODEL_COMMIT_FILE: must be a plain file name",
         "AWS_ENDPOINT_URL: must be an http(s) address",
+        "SCRUB_BYTES_PER_SECOND: must be 0 (off) or at least 65536",
     ):
         assert told in problems
 

@@ -61,7 +61,7 @@ class Reuser:
 
         finding = self._verifier.file(held.model, held.revision, held.record, check)
         if finding is not None and finding.kind is not Kind.UNREADABLE:  # what is gone was removed, most of the time
-            context.observe(ReuseRefused(held.model, held.revision, finding))
+            context.observe(ReuseRefused(held.model, held.revision, context.sync_id, finding))
         return finding is None
 
     def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> list[Held]:

@@ -72,10 +72,11 @@ class BytesReused:
 
 @dataclass(frozen=True, slots=True)
 class ReuseRefused:
-    """A file that was to be used again is not what was published: it is fetched instead."""
+    """A published file that a sync was to use again is not what was published: it is fetched instead."""
 
     model: ModelId
     revision: Revision
+    sync_id: str
     finding: Finding
 
 
