@@ -80,6 +80,17 @@ def test_a_small_volume_is_not_read_over_and_over(volume: World) -> None:
     assert volume.clock.now() - start >= 2 * LEAST_PASS_SECONDS
 
 
+def test_a_restart_between_two_passes_does_not_begin_one(volume: World) -> None:
+    scrub(volume)
+    done = volume.volume.scrubbed()
+    draining = threading.Event()
+    scrubber = Scrubber(
+        volume=volume.volume, dirty=volume.dirty, clock=volume.clock, observe=volume.observe, bytes_per_second=RATE
+    )
+    scrubber.run(draining, draining.set)  # it is told to end while it waits
+    assert volume.volume.scrubbed() == done
+
+
 @pytest.mark.parametrize("stops", [1, 3, 6])
 def test_a_restart_goes_on_where_it_was(volume: World, stops: int) -> None:
     """However often it is stopped: no file is left out, and only the one under way is read twice."""
@@ -171,7 +182,7 @@ def test_of_all_replicas_one_scrubs_at_a_time(volume: World) -> None:
 
 
 def test_a_volume_that_goes_away_is_told_and_the_scrub_goes_on_when_it_is_back(volume: World) -> None:
-    away = volume.base.with_name("away")
+    away = volume.base.with_name(f"{volume.base.name}-away")
     volume.base.rename(away)
 
     def back(fact: Fact) -> bool:

@@ -320,6 +320,22 @@ def test_blocks_that_the_disk_has_lost_are_damage(world: World, monkeypatch: pyt
         assert kinds(world) == ["unreadable"], "a directory"
 
 
+def test_a_file_that_grows_while_it_is_read_is_not_read_for_ever(world: World) -> None:
+    publish(world, V1)
+    revision = Revision(published(world).parent.name)
+    path = published(world) / "config.json"
+    path.chmod(0o644)
+
+    def grow(_count: int) -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    record = next(file for file in world.verifier.names(ALICE, revision).files if file.path == "config.json")
+    finding = world.verifier.file(ALICE, revision, record, grow)
+    assert finding is not None
+    assert finding.kind == "size"
+
+
 def test_a_reader_in_a_tight_loop_never_sees_an_error_while_its_model_is_repaired(world: World) -> None:
     publish(world, V1)
     changed = bytes([V1["config.json"][0] ^ 1]) + V1["config.json"][1:]

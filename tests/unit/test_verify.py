@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelsync.core.damage import Finding, Kind, Remedy, damaging
+from modelsync.core.damage import NO_MANIFEST, Finding, Kind, Remedy, damaging
 from modelsync.core.health import Status, damage_check
 from modelsync.core.manifest import BadRecord, Current, Damage, FileRecord, Manifest, Published, Scrubbed
 from modelsync.core.names import ModelId, RelPath
@@ -36,15 +36,14 @@ def test_what_was_published_is_without_findings() -> None:
 @pytest.mark.parametrize(
     "manifest",
     [
-        None,
         replace(MANIFEST, model=ModelId("bob")),
         replace(MANIFEST, revision=OLD),
         replace(MANIFEST, files=RECORDS[:1]),
         replace(MANIFEST, files=(RECORDS[0], replace(RECORDS[1], size_bytes=11))),
     ],
-    ids=["none", "of another model", "of another revision", "a file less", "another size"],
+    ids=["of another model", "of another revision", "a file less", "another size"],
 )
-def test_a_manifest_is_the_revisions_own_or_none(manifest: Manifest | None) -> None:
+def test_a_manifest_is_the_revisions_own(manifest: Manifest) -> None:
     finding = check_manifest(manifest, ALICE, REVISION)
     assert finding is not None
     assert (finding.kind, finding.remedy) == (Kind.MANIFEST, Remedy.REBUILD)
@@ -88,7 +87,7 @@ def test_bytes_are_held_against_size_and_checksum(size_bytes: int, crc: str, kin
 
 def test_a_finding_is_a_sentence() -> None:
     assert str(ROTTEN) == f"m.onnx: crc64nvme is {'f' * 16}, not {CRC}"
-    assert str(Finding(Kind.MANIFEST, "", "readable", "missing")) == "manifest is missing, not readable"
+    assert str(NO_MANIFEST) == "manifest is missing or unreadable, not readable"
 
 
 @pytest.mark.parametrize("kind", Kind)

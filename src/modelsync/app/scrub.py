@@ -60,6 +60,8 @@ class Scrubber:
         at = self._volume.scrubbed()
         if at is not None and at.finished_at is not None:
             self._pause(at.started_at + LEAST_PASS_SECONDS - self._clock.now(), stop, beat)
+            if stop.is_set():
+                return
             at = None
         self._at = at or Scrubbed(started_at=self._clock.now())
         pace = paced(self._bandwidth, stop, beat)

@@ -16,7 +16,7 @@ from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.reuse import Reuser
 from modelsync.app.space import Reservation, SpaceLedger
 from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
-from modelsync.core.damage import Finding, Kind
+from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
 from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, Superseded
 from modelsync.core.manifest import Published as OnVolume
@@ -288,8 +288,7 @@ class ModelSync:
     ) -> SyncResult:
         manifest = self._volume.manifest(work.model, revision)
         if manifest is None:
-            lost = Finding(Kind.MANIFEST, "", "readable", "unreadable")
-            writer.set_aside(Damage(work.model, revision, self._clock.now(), (lost,)))
+            writer.set_aside(Damage(work.model, revision, self._clock.now(), (NO_MANIFEST,)))
             raise ObjectChanged(f"the manifest of revision {revision} cannot be read: it is built anew")
         before = on_volume.current
         now = self._clock.now()

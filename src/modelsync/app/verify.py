@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import crc64nvme_hasher
 from modelsync.app.progress import Beat
-from modelsync.core.damage import Finding, Kind
+from modelsync.core.damage import NO_MANIFEST, Finding, Kind
 from modelsync.core.manifest import FileRecord
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -102,9 +102,10 @@ class Verifier:
     def names(self, model: ModelId, revision: Revision) -> Names:
         """Look at a kept revision's manifest, and at its files without reading them."""
         manifest = self._volume.manifest(model, revision)
-        wrong = check_manifest(manifest, model, revision)
-        if manifest is None or wrong is not None:
-            return Names((wrong,) if wrong else ())
+        if manifest is None:
+            return Names((NO_MANIFEST,))
+        if (wrong := check_manifest(manifest, model, revision)) is not None:
+            return Names((wrong,))
         try:
             return Names(*check_names(manifest, self._volume.entries(model, revision)))
         except FileUnreadable as error:

@@ -59,6 +59,10 @@ class Finding:
         return f"{where}{self.kind.value} is {self.actual}, not {self.expected}"
 
 
+NO_MANIFEST = Finding(Kind.MANIFEST, "", "readable", "missing or unreadable")
+"""Nobody can say what the revision holds."""
+
+
 def damaging(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """Those that make a revision unfit for readers."""
     return tuple(finding for finding in findings if finding.remedy is Remedy.REBUILD)

@@ -23,16 +23,8 @@ class Entry:
     regular: bool = True
 
 
-def check_manifest(manifest: Manifest | None, model: ModelId, revision: Revision) -> Finding | None:
-    """Say whether a manifest is the revision's own: its name is the digest of what it lists.
-
-    Args:
-        manifest: what was read; None if it is not there or is no manifest.
-        model: whose it should be.
-        revision: the same.
-    """
-    if manifest is None:
-        return Finding(Kind.MANIFEST, "", "readable", "missing or unreadable")
+def check_manifest(manifest: Manifest, model: ModelId, revision: Revision) -> Finding | None:
+    """Say whether a manifest is that of this revision of this model: the name is the digest of what it lists."""
     listed = revision_of(
         ModelFile(record.path, RemoteObject(record.path, record.size_bytes, record.etag, 0.0))
         for record in manifest.files

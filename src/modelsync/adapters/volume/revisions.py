@@ -11,9 +11,9 @@ import itertools
 import os
 from pathlib import Path
 
-from modelsync.adapters.volume.files import names_in, of_one_file, read_if_there
+from modelsync.adapters.volume.files import names_in, of_one_file
 from modelsync.adapters.volume.paths import ModelPaths, damage_of, manifest_of, revision_in
-from modelsync.core.damage import Finding, Kind
+from modelsync.core.damage import NO_MANIFEST, Finding, Kind
 from modelsync.core.manifest import BadRecord, Damage, Manifest
 from modelsync.core.objects import Revision
 
@@ -50,11 +50,11 @@ def linked_directory(paths: ModelPaths) -> Path | None:
 
 def damage_in(directory: Path) -> tuple[Finding, ...]:
     """What is known to be wrong with a revision's directory."""
-    data = read_if_there(damage_of(directory))
-    if data is None:
-        return () if _is_whole(directory) else (Finding(Kind.MANIFEST, "", "there", "missing"),)
+    if _is_whole(directory):
+        return ()
+    data = _read(damage_of(directory))
     try:
-        return Damage.from_json(data).findings
+        return (NO_MANIFEST,) if data is None else Damage.from_json(data).findings
     except BadRecord:
         return (Finding(Kind.UNREADABLE, damage_of(directory).name, "readable", "no record"),)
 
@@ -62,12 +62,17 @@ def damage_in(directory: Path) -> tuple[Finding, ...]:
 def read_manifest(paths: ModelPaths, revision: Revision) -> Manifest | None:
     """A kept revision's manifest; None if it is not there or cannot be read."""
     directory = whole_directory(paths, revision)
-    if directory is None:
-        return None
+    data = None if directory is None else _read(manifest_of(directory))
     try:
-        return Manifest.from_json(manifest_of(directory).read_bytes())
+        return None if data is None else Manifest.from_json(data)
     except BadRecord:
         return None
+
+
+def _read(path: Path) -> bytes | None:
+    """A record, or None if this file alone cannot be read."""
+    try:
+        return path.read_bytes()
     except OSError as error:
         if of_one_file(error):
             return None
