@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,24 @@ def test_damage_on_record_is_repaired_by_any_worker_at_its_next_comparison(world
     assert other.board.checks()["scrub"].status is Status.HEALTHY
     world.compare()
     assert world.board.checks()["scrub"].status is Status.HEALTHY, "another replica repaired it"
+
+
+def test_a_pinned_model_is_repaired_and_stays_pinned(world: World) -> None:
+    publish(world, V1)
+    current = world.volume.published(ALICE).current
+    assert current is not None
+    with world.volume.writer(ALICE) as writer:
+        writer.record(replace(current, pin="rollback"))
+    assert world.compare()[0] == []
+    flip(published(world) / "model.onnx")
+    world.settle("alice")
+    assert world.compare()[0] == ["alice"]
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+    after = world.volume.published(ALICE).current
+    assert after is not None
+    assert (after.revision, after.pin) == (current.revision, "rollback")
+    assert world.compare()[0] == []
 
 
 def test_without_s3_readers_keep_what_they_have(world: World) -> None:
