@@ -12,6 +12,7 @@
     │   │   └── CredentialsRefused  they are no good, or no longer: look for others
     │   ├── QueueUnavailable    the same for SQS
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
+    │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
     │   └── ModelBusy           another worker holds the model's writer lock
     ├── ObjectChanged           list and plan again: what was planned is no longer there
@@ -102,6 +103,10 @@ class VolumeFailed(TryAgain):
     """A call to the file system failed."""
 
     dependency = "volume"
+
+
+class FileUnreadable(VolumeFailed):
+    """One published file cannot be read: it is not there, or its blocks are lost."""
 
 
 class VerificationFailed(TryAgain):

@@ -14,11 +14,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelsync.core.facts import Fact
-from modelsync.core.manifest import Current, FileRecord, Manifest, Published, Quarantine, Reconciled
+from modelsync.core.manifest import (
+    Current,
+    Damage,
+    FileRecord,
+    Manifest,
+    Published,
+    Quarantine,
+    Reconciled,
+    Scrubbed,
+)
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import RemoteObject, Revision
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
+from modelsync.core.verify import Entry
 
 
 class Clock(Protocol):
@@ -278,7 +288,7 @@ class Staging(Protocol):
         ...
 
     def seal(self, manifest: Manifest) -> None:
-        """Make the revision complete and durable under its final name. Not visible to readers yet."""
+        """Make the revision complete and durable, beside a damaged one of its name. Not visible to readers yet."""
         ...
 
 
@@ -321,6 +331,18 @@ class Volume(Protocol):
         """The manifest of a kept revision; None if it is not there or cannot be read."""
         ...
 
+    def entries(self, model: ModelId, revision: Revision) -> Sequence[Entry]:
+        """Every name below a kept revision's files but directories; none if it is not there any more."""
+        ...
+
+    def read(self, model: ModelId, revision: Revision, path: RelPath, chunk_bytes: int) -> Iterator[memoryview]:
+        """The bytes of a kept revision's file in order, without keeping more useful ones from the page cache.
+
+        Raises:
+            FileUnreadable: this file alone cannot be read.
+        """
+        ...
+
     def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
         """Published files of any model that have this size and ETag; some may be gone."""
         ...
@@ -339,6 +361,18 @@ class Volume(Protocol):
 
     def record_reconciled(self, found: Reconciled) -> None:
         """Put a complete comparison on record."""
+        ...
+
+    def scrubbing(self) -> AbstractContextManager[bool]:
+        """Become the only one who scrubs, over all processes and replicas; tell whether that came true."""
+        ...
+
+    def scrubbed(self) -> Scrubbed | None:
+        """How far the scrub has come."""
+        ...
+
+    def record_scrubbed(self, found: Scrubbed) -> None:
+        """Put on record how far the scrub has come."""
         ...
 
     def sweep(self) -> None:
@@ -373,8 +407,15 @@ class Writer(Protocol):
         """
         ...
 
-    def drop(self, revision: Revision) -> None:
-        """Remove a kept revision that cannot be used; never the one that readers see."""
+    def set_aside(self, damage: Damage) -> None:
+        """Put on record that a kept revision must not be used any more, durably; fine if it is not there.
+
+        Nothing of it is moved or removed: readers may have its files open, or its path.
+        """
+        ...
+
+    def protect(self, revision: Revision, path: RelPath) -> None:
+        """Make a kept revision's file read-only again."""
         ...
 
     def record(self, current: Current) -> None:

@@ -16,6 +16,7 @@ import pytest
 from fakes.store import FakeStore
 from modelsync.core.facts import Outcome
 from modelsync.core.parts import MIB
+from support.damage import flip
 from support.world import World
 
 SHARED = {"shared.onnx": bytes(1 << 16), "shared.bin": bytes(range(256)) * 256}  # one is linked, one is copied
@@ -137,6 +138,48 @@ def test_death_before_any_step_shows_readers_one_whole_version(tmp_path: Path, b
     assert step > 25, "the steps were really counted"
     assert undisturbed is not None
     assert not [name for name in undisturbed if ".tmp-" in name or "staging" in name]
+
+
+def test_death_before_any_step_of_a_repair_shows_readers_the_published_revision_or_the_repaired_one(
+    tmp_path: Path,
+) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+
+    def publish() -> None:
+        assert world(template, V1).sync("alice").outcome is Outcome.SUCCESS
+        flip((template / "alice").resolve() / "model.onnx")
+
+    assert in_child(publish) == 0
+    damaged = seen_by_a_reader(template)
+    assert damaged != V1
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        shutil.copytree(template, base, symlinks=True)
+
+        def work(base: Path = base, step: int = step) -> None:
+            made = world(base, V1)
+            die_before(step)
+            assert made.repair("alice").outcome is Outcome.SUCCESS
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert seen_by_a_reader(base) in ([V1] if ended == 0 else [damaged, V1]), f"step {step}"
+
+        def recover(base: Path = base) -> None:
+            made = world(base, V1)
+            made.settle("alice")
+            while made.compare()[0]:
+                assert made.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
+            assert made.verify("alice").findings == ()
+
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) == V1, f"step {step}"
+        assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
+        shutil.rmtree(base)
+    assert step > 25, "the steps were really counted"
 
 
 def test_repeated_deaths_get_the_job_done_at_last(tmp_path: Path) -> None:

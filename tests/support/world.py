@@ -17,15 +17,17 @@ from modelsync.app.compare import Comparison
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
+from modelsync.app.repair import Repairer
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions, SyncResult
+from modelsync.app.verify import Verified, Verifier
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
 
 
 class World:
-    """Verbs: `upload`, `sync`, `read`, `compare`. `facts` is what was told meanwhile."""
+    """Verbs: `upload`, `sync`, `read`, `compare`, `verify`, `repair`. `facts` is what was told meanwhile."""
 
     def __init__(
         self,
@@ -63,6 +65,8 @@ class World:
             namespace=self.namespace,
             options=SyncOptions(self.naming, "s3://test/", settle_seconds, min_free_bytes),
         )
+        self.verifier = Verifier(self.volume)
+        self.repairer = Repairer(self.volume, self.verifier, self.clock, self.observe)
         self.comparison = Comparison(
             store=self.store,
             volume=self.volume,
@@ -104,6 +108,21 @@ class World:
         """Compare bucket and volume; return the models that are not in step."""
         marked: list[ModelId] = []
         return marked, self.comparison.run(marked.append, self.stop, lambda: None)
+
+    def verify(self, model: str) -> Verified:
+        """Read a model's revisions and hold them against their manifests."""
+        return self.verifier.model(ModelId(model), lambda _count: None)
+
+    def settle(self, model: str) -> None:
+        """Act on everything that is wrong with a model, but for its rebuilding."""
+        for revision, finding in self.verify(model).findings:
+            if revision is not None:
+                self.repairer.settle(ModelId(model), revision, [finding.path], lambda _count: None, stop=self.stop)
+
+    def repair(self, model: str) -> SyncResult:
+        """What `verify --repair` and the scrub do."""
+        self.settle(model)
+        return self.sync(model)
 
     def read(self, model: str) -> dict[str, bytes]:
         """Read a model as an application does: resolve once, then open everything below."""

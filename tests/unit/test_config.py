@@ -35,6 +35,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "AWS_ENDPOINT_URL": "localhost:4566",
         "LOG_FORMAT": "xml",
         "S3_REQUEST_PAYER": "owner",
+        "SCRUB_BYTES_PER_SECOND": "10",
     }
     with pytest.raises(ConfigurationError) as caught:
         load(environment)
@@ -52,6 +53,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "AWS_ENDPOINT_URL: must be an http(s) address",
         "LOG_FORMAT: must be one of json, console",
         "S3_REQUEST_PAYER: must be one of requester",
+        "SCRUB_BYTES_PER_SECOND: must be 0 (off) or at least 65536",
     ):
         assert told in problems
 

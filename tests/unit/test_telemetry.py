@@ -10,15 +10,17 @@ import pytest
 from fakes.clock import VirtualClock
 from modelsync.app.board import Board
 from modelsync.core import facts
+from modelsync.core.damage import Finding, Kind
 from modelsync.core.facts import Outcome
 from modelsync.core.health import Status
-from modelsync.core.manifest import Reconciled
+from modelsync.core.manifest import Reconciled, Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.telemetry.logs import FactLogger, LogOptions, configure_logging
 from modelsync.telemetry.metrics import TABLE, Metrics
 
 A, R = ModelId("a"), Revision("r" * 32)
+ROTTEN = Finding(Kind.CHECKSUM, "m.onnx", "0" * 16, "f" * 16)
 PUBLISHED = facts.Published(A, R, "s", None, 2, 10, 105.0, 100.0, "why")
 
 
@@ -31,6 +33,7 @@ ALL = [
     facts.FetchStarted(A, R, "s", 2, 10, "why"),
     facts.BytesResumed(A, "s", 5),
     facts.BytesReused(A, "s", "m.onnx", 5, "link"),
+    facts.ReuseRefused(A, R, "s", ROTTEN),
     facts.BytesFetched(A, "s", 10),
     facts.RequestRetried(A, "s", "m.onnx", "why", 1, 0.5),
     facts.FileVerified(A, R, "s", "m.onnx", 10, "crc64nvme"),
@@ -47,6 +50,10 @@ ALL = [
     facts.QueueReceiveFailed("q", "why"),
     facts.HealthChanged("s3", Status.DEGRADED, "why"),
     facts.VolumeMeasured(10, 5, reconciled=True),
+    facts.DamageFound(A, R, ROTTEN, seen=True),
+    facts.BytesScrubbed(7),
+    facts.ScrubFinished(Scrubbed(1.0, files=1, finished_at=3.0)),
+    facts.ScrubFailed("why"),
     facts.ReconcileStarted("why"),
     facts.ReconcileFinished(Reconciled(1.0, 1, 2, 3, 4), 0.5),
     facts.ReconcileFailed("why"),
@@ -85,6 +92,9 @@ def test_facts_become_the_metrics_of_the_table(board: Board) -> None:
         f'modelsync_model_info{{model="a",revision="{R}"}} 1.0',
         'modelsync_volume_bytes{kind="free"} 5.0',
         "modelsync_last_reconcile_success_timestamp_seconds 1.0",
+        'modelsync_damaged_files_total{kind="crc64nvme"} 2.0',
+        "modelsync_scrubbed_bytes_total 7.0",
+        "modelsync_last_scrub_success_timestamp_seconds 3.0",
     ):
         assert line in text
 
@@ -129,6 +139,21 @@ def test_a_model_that_another_replica_published_is_on_the_board(board: Board) ->
     assert board.models()[A].revision == R
 
 
+def test_damage_that_readers_see_degrades_health_until_they_see_another_directory(board: Board) -> None:
+    board(facts.DamageFound(A, R, ROTTEN, seen=False))
+    board(facts.DamageFound(A, R, Finding(Kind.MODE, "m.onnx", "0444", "0644"), seen=True))
+    assert board.checks()["scrub"].status is Status.HEALTHY
+    board(facts.DamageFound(A, R, ROTTEN, seen=True))
+    assert board.checks()["scrub"].status is Status.DEGRADED
+    assert board.checks()["scrub"].reason == f"a: {ROTTEN} in revision {R}"
+    board(PUBLISHED)
+    assert board.checks()["scrub"].status is Status.HEALTHY
+    board(facts.ModelKnown(A, R, 1.0, str(ROTTEN)))
+    assert board.checks()["scrub"].status is Status.DEGRADED
+    board(facts.ModelKnown(A, R, 1.0))
+    assert board.checks()["scrub"].status is Status.HEALTHY
+
+
 def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "debug") -> list[dict[str, object]]:
     configure_logging(LogOptions(level=level))
     logger = FactLogger()
@@ -140,7 +165,7 @@ def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "
 def test_every_line_about_a_sync_has_model_revision_and_sync_id(capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(capsys, *ALL)
     about = [line for line in lines if "sync_id" in line]
-    assert len(about) == 9
+    assert len(about) == 10
     assert all(line["model"] == "a" and line["sync_id"] == "s" for line in about)
     assert all("timestamp" in line and "level" in line for line in lines)
     built = [line for line in about if line["event"] in {"downloading", "file verified", "published", "rejected"}]
@@ -167,4 +192,4 @@ def test_a_library_warns_in_one_line_and_botocore_of_credentials_not_at_all(
 
 def test_the_level_is_heeded(capsys: pytest.CaptureFixture[str]) -> None:
     events = [line["event"] for line in logged(capsys, *ALL, level="error")]
-    assert events == ["rejected", "message is no S3 notification"]
+    assert events == ["damaged, not used again", "rejected", "message is no S3 notification", "damaged"]

@@ -1,4 +1,4 @@
-"""A common rate for all downloads."""
+"""A common rate for all who read by it."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modelsync.core import facts
+from modelsync.core.damage import damaging
 from modelsync.core.facts import Fact, Outcome
-from modelsync.core.health import Check, Status, move, sync_check
+from modelsync.core.health import Check, Status, damage_check, move, sync_check
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.ports import Clock
@@ -45,8 +46,10 @@ class Board:
         self._checks: dict[str, Check] = {}
         self._models: dict[ModelId, ModelStatus] = {}
         self._failing: dict[ModelId, str] = {}
+        self._damaged: dict[ModelId, str] = {}
         self._reconciled = False
         self._sync = Check(Status.HEALTHY, "nothing has been synced yet", clock.now())
+        self._scrub = Check(*damage_check(self._damaged), clock.now())
 
     def __call__(self, fact: Fact, /) -> None:
         """Take a fact."""
@@ -56,10 +59,14 @@ class Board:
                     self._checks[check] = move(self._checks.get(check), status, reason, self._clock.now())
             case facts.SyncStarted(model=model):
                 self._change(model, state="syncing")
-            case facts.ModelKnown(model, revision, published_at):
+            case facts.ModelKnown(model, revision, published_at, damage):
                 self._known(model, revision, published_at)
+                self._damage(model, damage)
             case facts.Published(model=model, revision=revision, published_at=published_at):
                 self._change(model, revision=revision, published_at=published_at)
+                self._damage(model, None)
+            case facts.DamageFound(model=model, revision=revision, finding=finding, seen=True) if damaging((finding,)):
+                self._damage(model, f"{finding} in revision {revision}")
             case facts.RefusalKnown(model, reason):
                 self._change(model, state="rejected", reason=reason)
             case facts.ModelAbsent(model=model):
@@ -100,6 +107,14 @@ class Board:
             else:
                 self._put(replace(before, state=state, reason=fact.reason))
 
+    def _damage(self, model: ModelId, wrong: str | None) -> None:
+        """Take what readers of a model see damaged; None: nothing."""
+        with self._lock:
+            self._damaged.pop(model, None)
+            if wrong is not None:
+                self._damaged[model] = wrong
+            self._scrub = move(self._scrub, *damage_check(self._damaged), self._clock.now())
+
     def _put(self, status: ModelStatus) -> None:
         """Take a model's new status; one that is neither published nor in the bucket is forgotten."""
         self._failing.pop(status.model, None)
@@ -124,7 +139,7 @@ class Board:
     def checks(self) -> dict[str, Check]:
         """All health checks by name."""
         with self._lock:
-            return {**self._checks, "sync": self._sync}
+            return {**self._checks, "sync": self._sync, "scrub": self._scrub}
 
     def models(self) -> Mapping[ModelId, ModelStatus]:
         """All models that were seen."""

@@ -95,8 +95,9 @@ class Comparison:
         seen.add(model)
         published = self._volume.published(model)
         if published.current is not None:
-            self._observe(ModelKnown(model, published.current.revision, published.current.published_at))
-            if published.current.pin is not None:
+            damage = str(published.damage[0]) if published.damage else None
+            self._observe(ModelKnown(model, published.current.revision, published.current.published_at, damage))
+            if published.current.pin is not None and damage is None:
                 return False
         listing = self._namespace.judge(snapshot).digest
         if not in_step(listing, published):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelsync.app.progress import SyncContext
-from modelsync.core.facts import BytesReused
+from modelsync.app.verify import Verifier
+from modelsync.core.damage import Kind
+from modelsync.core.facts import BytesReused, ReuseRefused
 from modelsync.core.manifest import FileRecord
 from modelsync.core.names import RelPath
 from modelsync.core.plan import Build, PlannedFile
@@ -18,9 +20,13 @@ class Reuser:
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
+        self._verifier = Verifier(volume)
 
     def adopt(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         """Adopt what can be adopted.
+
+        A file is read first and held against its record: what rotted on the disk, or was changed by
+        hand, must not get into another revision, least of all by a link that shares its blocks.
 
         Returns:
             A record for each adopted file, by its path: with the proof that was made when the bytes arrived.
@@ -35,6 +41,8 @@ class Reuser:
             context.beat()
             context.check()
             for held in self._holders(planned, build, context):
+                if not self._is_whole(held, context):
+                    continue
                 how = staging.adopt(planned.path, held, link=may_hard_link(planned.path, paths))
                 if how is not None:
                     context.observe(
@@ -45,6 +53,16 @@ class Reuser:
                     )
                     break
         return adopted
+
+    def _is_whole(self, held: Held, context: SyncContext) -> bool:
+        def check(_count: int) -> None:
+            context.beat()
+            context.check()
+
+        finding = self._verifier.file(held.model, held.revision, held.record, check)
+        if finding is not None and finding.kind is not Kind.UNREADABLE:  # what is gone was removed, most of the time
+            context.observe(ReuseRefused(held.model, held.revision, context.sync_id, finding))
+        return finding is None
 
     def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> list[Held]:
         """Those with the same bytes, the latest first."""

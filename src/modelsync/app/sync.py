@@ -19,8 +19,9 @@ from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.reuse import Reuser
 from modelsync.app.space import SpaceLedger
 from modelsync.core.commit import CommittedFile
+from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Current, FileRecord, Manifest, Mismatch, Quarantine, Superseded
+from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Mismatch, Quarantine, Superseded
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, revision_of
@@ -277,7 +278,7 @@ class ModelSync:
     def _kept(self, model: ModelId, revision: Revision, writer: Writer) -> Manifest:
         manifest = self._volume.manifest(model, revision)
         if manifest is None:
-            writer.drop(revision)
+            writer.set_aside(Damage(model, revision, self._clock.now(), (NO_MANIFEST,)))
             raise ObjectChanged(f"the manifest of revision {revision} cannot be read: it is built anew")
         return manifest
 
@@ -295,7 +296,8 @@ class ModelSync:
         now = self._clock.now()
         superseded = (Superseded(before.revision, now),) if before and before.revision != revision else ()
         previous = tuple(old for old in (before.previous if before else ()) if old.revision != revision)
-        current = Current(work.model, revision, snapshot.digest, now, superseded + previous)
+        pin = before.pin if before else None
+        current = Current(work.model, revision, snapshot.digest, now, superseded + previous, pin)
         try:
             with context.stage("publish"):
                 writer.publish(current, manifest)

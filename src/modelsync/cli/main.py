@@ -65,6 +65,22 @@ def sync(
 
 
 @app.command()
+def verify(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to verify; all if none is named.")] = None,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Build what is damaged anew from S3, and switch.")] = False,
+    rate: Annotated[
+        int, typer.Option("--rate", min=0, metavar="BYTES_PER_SECOND", help="Read no faster than this; 0: no bound.")
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """Read all that is published and hold it against its checksums. Exits 3 if models are damaged and not repaired."""
+    from modelsync.cli.verify import verify_models
+
+    raise typer.Exit(verify_models(models or [], repair=repair, rate=rate, json=json))
+
+
+@app.command()
 def config(*, json: Json = False) -> None:
     """Show the effective configuration, without secrets."""
     from modelsync.cli.show import show_config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -11,15 +10,16 @@ from dataclasses import dataclass
 
 from modelsync.adapters.clock import SystemClock
 from modelsync.app.board import Board
-from modelsync.app.once import OneShot
+from modelsync.app.once import ModelOutcome, OneShot
+from modelsync.cli.common import models_named, stop_on_signals
 from modelsync.cli.main import FAILED, SOME_FAILED
 from modelsync.config import load
 from modelsync.config.load import Configuration
 from modelsync.config.options import logs, naming
 from modelsync.core.facts import Outcome
-from modelsync.core.names import ModelId, parse_model
+from modelsync.core.names import ModelId
 from modelsync.core.plan import Build, Decision
-from modelsync.errors import ConfigurationError, Stopped
+from modelsync.errors import Stopped
 from modelsync.service.parts import Parts, build_parts
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
@@ -43,8 +43,28 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         ModelSyncError: bucket or volume failed as a whole.
     """
     configuration, parts, models = _start(names)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     parts.volume.check()
+    try:
+        outcomes = run_once(configuration, parts, models, stop)
+    except Stopped:
+        sys.stderr.write("modelsync: interrupted; what was downloaded is kept and resumed next time\n")
+        return FAILED
+    finally:
+        parts.close()
+    rows = [_Row(item.model, item.result.outcome.value, item.result.revision, item.result.reason) for item in outcomes]
+    _print(rows, json=json, empty="every model is as the bucket has it")
+    return 0 if all(item.result.outcome in _GOOD for item in outcomes) else SOME_FAILED
+
+
+def run_once(
+    configuration: Configuration, parts: Parts, models: Sequence[ModelId], stop: threading.Event
+) -> list[ModelOutcome]:
+    """Sync these models, or all if there are none, and say how each ended.
+
+    Raises:
+        ModelSyncError: bucket or volume failed as a whole, or `stop` was set.
+    """
     shot = OneShot(
         comparison=parts.comparison,
         sync=parts.sync,
@@ -54,16 +74,7 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         failing=parts.board.failing,
         workers=configuration.settings.sync_workers,
     )
-    try:
-        outcomes = shot.run(models, stop)
-    except Stopped:
-        sys.stderr.write("modelsync: interrupted; what was downloaded is kept and resumed next time\n")
-        return FAILED
-    finally:
-        parts.close()
-    rows = [_Row(item.model, item.result.outcome.value, item.result.revision, item.result.reason) for item in outcomes]
-    _print(rows, json=json, empty="every model is as the bucket has it")
-    return 0 if all(item.result.outcome in _GOOD for item in outcomes) else SOME_FAILED
+    return shot.run(models, stop)
 
 
 def preview_once(names: Sequence[str], *, json: bool) -> int:
@@ -87,18 +98,8 @@ def preview_once(names: Sequence[str], *, json: bool) -> int:
 def _start(names: Sequence[str]) -> tuple[Configuration, Parts, list[ModelId]]:
     configuration = load()
     configure_logging(logs(configuration.settings))
-    try:
-        models = [parse_model(name, naming(configuration.settings)) for name in names]
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+    models = models_named(names, naming(configuration.settings))
     return configuration, build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()]), models
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _row(model: ModelId, decision: Decision) -> _Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -76,6 +77,17 @@ def _one_of(*choices: str) -> Any:
 
 def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
+
+
+def none_or_at_least(least: int) -> Callable[[int], int]:
+    """Make a check for a rate that can be turned off but would be of no use below a bound."""
+
+    def check(value: int) -> int:
+        if 0 < value < least:
+            raise ValueError(f"must be 0 (off) or at least {least}")
+        return value
+
+    return check
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from modelsync.config.fields import (
     Extensions,
@@ -16,6 +16,7 @@ from modelsync.config.fields import (
     Url,
     Urls,
     Words,
+    none_or_at_least,
     one_of,
 )
 
@@ -79,6 +80,11 @@ class Settings(BaseModel):
     shutdown_grace_seconds: Annotated[
         float, Field(ge=1, le=3600), Note("Time to finish or park work after SIGTERM.")
     ] = 25.0
+
+    scrub_bytes_per_second: Annotated[
+        int, Field(ge=0), AfterValidator(none_or_at_least(64 << 10)),
+        Note("What is published is read again at this rate and held against its checksums; 0: never."),
+    ] = 0  # fmt: skip
 
     # Retention
     keep_revisions: Annotated[int, Field(ge=0), Note("Revisions kept beside the current one.", in_effect=False)] = 2

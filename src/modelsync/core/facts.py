@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from modelsync.core.damage import Finding
 from modelsync.core.health import Status
-from modelsync.core.manifest import Reconciled
+from modelsync.core.manifest import Reconciled, Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 
@@ -67,6 +68,16 @@ class BytesReused:
     path: str
     count: int
     how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseRefused:
+    """A published file that a sync was to use again is not what was published: it is fetched instead."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +161,12 @@ class SyncFinished:
 
 @dataclass(frozen=True, slots=True)
 class ModelKnown:
-    """The volume holds this revision of the model, found without a sync."""
+    """The volume holds this revision of the model, found without a sync. `damage`: what is wrong with its files."""
 
     model: ModelId
     revision: Revision
     published_at: float
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +236,37 @@ class VolumeMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class DamageFound:
+    """A file on the volume is not what was published, and is dealt with. `seen`: readers of the model see it."""
+
+    model: ModelId
+    revision: Revision
+    finding: Finding
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BytesScrubbed:
+    """Some bytes of published files were read and held against their records."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubFinished:
+    """All files on the volume were read."""
+
+    found: Scrubbed
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubFailed:
+    """The scrub could not go on; it tries again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReconcileStarted:
     """The bucket is being compared with the volume."""
 
@@ -268,6 +311,7 @@ Fact = (
     | FetchStarted
     | BytesResumed
     | BytesReused
+    | ReuseRefused
     | BytesFetched
     | RequestRetried
     | FileVerified
@@ -284,6 +328,10 @@ Fact = (
     | QueueReceiveFailed
     | HealthChanged
     | VolumeMeasured
+    | DamageFound
+    | BytesScrubbed
+    | ScrubFinished
+    | ScrubFailed
     | ReconcileStarted
     | ReconcileFinished
     | ReconcileFailed

@@ -45,11 +45,24 @@ def sync_check(failing: Mapping[ModelId, str]) -> tuple[Status, str]:
     Args:
         failing: model to reason; rejected, failed and refused ones.
     """
-    if not failing:
-        return Status.HEALTHY, "every model is as the bucket has it"
-    first = min(failing)
-    more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
-    return Status.DEGRADED, f"{first}: {failing[first]}{more}"
+    return _judge(failing, "every model is as the bucket has it")
+
+
+def damage_check(damaged: Mapping[ModelId, str]) -> tuple[Status, str]:
+    """Judge the models whose readers see damaged files.
+
+    Args:
+        damaged: model to what is wrong.
+    """
+    return _judge(damaged, "no damage is known on the volume")
+
+
+def _judge(wrong: Mapping[ModelId, str], well: str) -> tuple[Status, str]:
+    if not wrong:
+        return Status.HEALTHY, well
+    first = min(wrong)
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return Status.DEGRADED, f"{first}: {wrong[first]}{more}"
 
 
 def silent(beats: Mapping[str, tuple[float, float]], now: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from modelsync.core.damage import Finding, Kind
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Digest, Revision
 
@@ -86,7 +87,14 @@ class Manifest(Record):
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
-        return found | {"files": tuple(FileRecord(**record) for record in found["files"])}
+        return found | {"files": tuple(_file(record) for record in found["files"])}
+
+
+def _file(found: dict[str, Any]) -> FileRecord:
+    for name, kind in (("path", str), ("size_bytes", int), ("etag", str)):
+        if not isinstance(found[name], kind):
+            raise TypeError(f"a file's {name} is no {kind.__name__}")
+    return FileRecord(**found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +148,9 @@ class Quarantine(Record):
     mismatch: Mismatch | None = None
 
     @staticmethod
-    def _nested(fields: dict[str, Any]) -> dict[str, Any]:
-        found = fields.get("mismatch")
-        return fields | {"mismatch": found and Mismatch(**found)}
+    def _nested(record: dict[str, Any]) -> dict[str, Any]:
+        found = record.get("mismatch")
+        return record | {"mismatch": found and Mismatch(**found)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,42 @@ class Reconciled(Record):
 
 
 @dataclass(frozen=True)
+class Damage(Record):
+    """What a verification found wrong with a revision: `damage.json` beside its manifest. It is not used any more."""
+
+    model: ModelId
+    revision: Revision
+    found_at: float
+    findings: tuple[Finding, ...]
+
+    @staticmethod
+    def _nested(record: dict[str, Any]) -> dict[str, Any]:
+        findings = (Finding(**(finding | {"kind": Kind(finding["kind"])})) for finding in record["findings"])
+        return record | {"findings": tuple(findings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed(Record):
+    """How far the scrub has come: `scrub.json`.
+
+    Attributes:
+        started_at: of the pass over the volume that is under way, or was the last.
+        model, revision, path: the file that was read last; empty before the first.
+        files, size_bytes, damaged: read in this pass so far, and revisions found damaged.
+        finished_at: end of the pass, or None while it is under way.
+    """
+
+    started_at: float
+    model: str = ""
+    revision: str = ""
+    path: str = ""
+    files: int = 0
+    size_bytes: int = 0
+    damaged: int = 0
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True)
 class Published:
     """What the volume says of a model.
 
@@ -165,9 +209,11 @@ class Published:
         current: the record.
         linked: the revision that the link resolves to; None without a link. The link is what
             readers follow, so where the two differ the record is what gets mended.
-        kept: complete revisions on the volume.
+        kept: complete revisions on the volume, without those that were found damaged.
         quarantined: what was refused.
         leftover: something is left in staging.
+        damage: what is known to be wrong with the files that the link leads to. The same revision
+            may be in `kept` then: it was built anew, and readers are still to be switched.
     """
 
     current: Current | None = None
@@ -175,10 +221,13 @@ class Published:
     kept: frozenset[Revision] = frozenset()
     quarantined: tuple[Quarantine, ...] = ()
     leftover: bool = False
+    damage: tuple[Finding, ...] = ()
 
     @property
     def consistent(self) -> bool:
-        """Whether record and link name the same revision and it is there, or neither exists."""
+        """Whether record and link name the same revision and it is there and whole, or neither exists."""
         if self.linked is None:
             return self.current is None
-        return self.current is not None and self.current.revision == self.linked and self.linked in self.kept
+        if self.current is None or self.current.revision != self.linked:
+            return False
+        return self.linked in self.kept and not self.damage

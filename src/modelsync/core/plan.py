@@ -118,7 +118,7 @@ def triage(
     current = published.current
     if snapshot is None:
         return Gone("no weight file in the bucket" + (": what is published stays" if current else ""))
-    if current is not None and current.pin is not None:
+    if current is not None and current.pin is not None and not published.damage:
         return Noop(f"pinned to {current.revision}: {current.pin}")
     listing = snapshot.digest
     if current is not None and current.listing == listing and published.consistent:
@@ -157,11 +157,16 @@ def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, published: 
     revision = revision_of(ModelFile(file.path, file.object) for file in chosen)
     if published.consistent and published.linked == revision:
         return Noop("the files have not changed since they were published", relist=True)
+    current = published.current
+    if current is not None and current.pin is not None and current.revision != revision:
+        return Noop(f"pinned to {current.revision}, which is damaged and no longer in the bucket: unpin the model")
     if revision in published.kept:
         return Switch(revision, "the revision is on the volume already")
-    if published.current is None:
+    if published.damage and published.linked == revision:
+        return Build(revision, chosen, f"the published revision is damaged: {published.damage[0]}")
+    if current is None:
         return Build(revision, chosen, "not published yet")
-    return Build(revision, chosen, f"the bucket differs from the published revision {published.current.revision}")
+    return Build(revision, chosen, f"the bucket differs from the published revision {current.revision}")
 
 
 def upload_in_progress(file: PlannedFile, snapshot: Snapshot) -> bool:

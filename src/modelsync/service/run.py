@@ -16,6 +16,7 @@ from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
 from modelsync.app.janitor import Janitor
 from modelsync.app.reconcile import Reconciler
+from modelsync.app.scrub import Scrubber
 from modelsync.app.supervisor import Supervisor
 from modelsync.app.worker import Worker
 from modelsync.config import options
@@ -120,6 +121,11 @@ class Service:
         spawn("reconcile", self.reconciler.run, draining, silence_seconds=_RECEIVE_SILENCE_SECONDS)
         janitor = Janitor(parts.volume, parts.clock, parts.observe)
         spawn("janitor", janitor.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
+        if (rate := self.configuration.settings.scrub_bytes_per_second) > 0:
+            scrubber = Scrubber(
+                volume=parts.volume, dirty=parts.dirty, clock=parts.clock, observe=parts.observe, bytes_per_second=rate
+            )
+            spawn("scrub", scrubber.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         for consumer in self.consumers:
             spawn(f"receive-{consumer.name}", consumer.receive, draining, silence_seconds=_RECEIVE_SILENCE_SECONDS)
             spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
@@ -141,6 +147,7 @@ class Service:
             release.start()
         for release in releases:
             release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
+        self.supervisor.join("scrub", now + grace_seconds)
         self.parts.close()
         self.http.stop()
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import structlog
 
 from modelsync.core import facts
+from modelsync.core.damage import Finding
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Status
 
@@ -87,7 +88,7 @@ class FactLogger:
     def _say(self, level: Level, event: str, **fields: object) -> None:
         getattr(self._log, level)(event, **{key: value for key, value in fields.items() if value is not None})
 
-    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912 - one case for each kind of fact
+    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each kind of fact
         """Take a fact."""
         say = self._say
         match fact:
@@ -125,6 +126,13 @@ class FactLogger:
                 if self._new(("health", check), (status, reason if status is not Status.HEALTHY else "")):
                     say("info" if status is Status.HEALTHY else "warning", "health", check=check, status=status.value,
                         reason=reason)  # fmt: skip
+            case facts.ReuseRefused(model, revision, sync_id, finding):
+                self._damaged("damaged, not used again", finding, model=model, revision=revision, sync_id=sync_id)
+            case facts.DamageFound(model, revision, finding, seen):
+                self._damaged("damaged", finding, model=model, revision=revision, seen_by_readers=seen)
+            case facts.ScrubFinished(found):
+                say("info", "scrub finished", files=found.files, size_bytes=found.size_bytes, damaged=found.damaged,
+                    started_at=found.started_at)  # fmt: skip
             case facts.ReconcileStarted(why):
                 say("debug", "reconcile started", why=why)
             case facts.ReconcileFinished(found, seconds):
@@ -132,6 +140,8 @@ class FactLogger:
                     objects=found.objects, changed=found.changed, absent=found.absent)  # fmt: skip
             case facts.ReconcileFailed(reason):
                 say("warning", "reconcile failed", reason=reason)
+            case facts.ScrubFailed(reason):
+                say("warning", "scrub failed", reason=reason)
             case facts.ServiceStarted(version, bucket, queues, volume, port):
                 say(
                     "info",
@@ -156,3 +166,7 @@ class FactLogger:
         self._say(level, "sync finished", model=fact.model, revision=fact.revision, sync_id=fact.sync_id,
                   outcome=fact.outcome.value, reason=fact.reason, seconds=round(fact.seconds, 4),
                   stages={stage: round(seconds, 4) for stage, seconds in fact.stages.items()})  # fmt: skip
+
+    def _damaged(self, event: str, found: Finding, **about: object) -> None:
+        self._say("error", event, **about, path=found.path, kind=found.kind.value, expected=found.expected,
+                  actual=found.actual)  # fmt: skip

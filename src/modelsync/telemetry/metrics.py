@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from modelsync import __version__
 from modelsync.core import facts
 from modelsync.core.facts import Fact
+from modelsync.core.manifest import Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 
@@ -73,6 +74,12 @@ TABLE: tuple[MetricSpec, ...] = (
                "Time of a complete comparison, with the syncs that it asked for."),
     MetricSpec("modelsync_last_reconcile_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
                "End of the last complete comparison with the bucket."),
+    MetricSpec("modelsync_damaged_files_total", "counter", "files", ("kind",), "stable",
+               "Published files found not to be what was published, by what is wrong."),
+    MetricSpec("modelsync_scrubbed_bytes_total", "counter", "bytes", (), "stable",
+               "Bytes of published files read by the scrub."),
+    MetricSpec("modelsync_last_scrub_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
+               "End of the scrub's last pass over the volume."),
     MetricSpec("modelsync_volume_bytes", "gauge", "bytes", ("kind",), "stable", "The volume: total and free."),
     MetricSpec("modelsync_build_info", "gauge", "1", ("version",), "stable", "1, with the version."),
 )  # fmt: skip
@@ -163,6 +170,12 @@ class Metrics:
                 self._count("refused_keys_total")
             case facts.QueueReceiveFailed(queue=queue):
                 self._count("queue_receive_errors_total", queue)
+            case facts.DamageFound(finding=finding) | facts.ReuseRefused(finding=finding):
+                self._count("damaged_files_total", finding.kind)
+            case facts.BytesScrubbed(count):
+                self._count("scrubbed_bytes_total", by=count)
+            case facts.ScrubFinished(Scrubbed(finished_at=float(finished_at))):
+                self._gauges["modelsync_last_scrub_success_timestamp_seconds"].set(finished_at)
             case facts.VolumeMeasured(total_bytes, free_bytes):
                 self._gauges["modelsync_volume_bytes"].labels("total").set(total_bytes)
                 self._gauges["modelsync_volume_bytes"].labels("free").set(free_bytes)

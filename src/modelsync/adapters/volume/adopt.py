@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 _FICLONE = 0x40049409  # linux/fs.h
@@ -32,8 +33,11 @@ def adopt(source: Path, target: Path, size_bytes: int, *, link: bool) -> str | N
     except FileNotFoundError:
         return None
     try:
-        if os.fstat(origin).st_size != size_bytes:
+        about = os.fstat(origin)
+        if about.st_size != size_bytes:
             return None
+        # A link shares the mode too: what may be written to must not get into another revision.
+        link = link and not stat.S_IMODE(about.st_mode) & 0o222
         return _clone(origin, target) or (_link(source, target) if link else None) or _copy(origin, target, size_bytes)
     finally:
         os.close(origin)

@@ -25,6 +25,17 @@ _ADVICE = {
 }
 
 
+_OF_ONE_FILE = {
+    errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM,  # changed by hand
+    errno.EIO, errno.EBADMSG, errno.EUCLEAN,  # lost by the disk, or found out by the file system's own checksums
+}  # fmt: skip
+
+
+def of_one_file(error: OSError) -> bool:
+    """Whether a failed read may be the fault of one file, not of the volume."""
+    return error.errno in _OF_ONE_FILE
+
+
 def advice(error: OSError) -> str:
     """Say what an error of the file system means and what to do."""
     return _ADVICE.get(error.errno or 0, error.strerror or str(error))
@@ -96,9 +107,9 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, temporary_directory: Path | None = None) -> None:
     """Put a file's new content in place of the old one, atomically and durably."""
-    temporary = path.parent / temporary_name()
+    temporary = (temporary_directory or path.parent) / temporary_name()
     try:
         write_new(temporary, data)
         temporary.rename(path)
@@ -122,6 +133,15 @@ def replace_link(path: Path, target: str, temporary_directory: Path) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def make_read_only(path: Path) -> None:
+    """Take away the right to write to a file; what is no file is left alone."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fchmod(descriptor, 0o444)
+    finally:
+        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:

@@ -21,18 +21,21 @@ from modelsync.adapters.volume.files import (
     volume_errors,
 )
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
-from modelsync.adapters.volume.writer import (
-    LocalWriter,
-    linked_revision,
-    read_current,
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, revision_in
+from modelsync.adapters.volume.reading import chunks_of, entries_in
+from modelsync.adapters.volume.revisions import (
+    damage_in,
+    linked_directory,
     read_manifest,
-    read_quarantine,
+    whole_directories,
+    whole_directory,
 )
-from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled
-from modelsync.core.names import RESERVED, ModelId, decode, unsafe, unsafe_model
+from modelsync.adapters.volume.writer import LocalWriter, linked_revision, read_current, read_quarantine
+from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled, Scrubbed
+from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
-from modelsync.errors import ModelBusy, VolumeUnusable
+from modelsync.core.verify import Entry
+from modelsync.errors import FileUnreadable, ModelBusy, VolumeUnusable
 from modelsync.ports import Held, Space
 
 _LEFT_BEHIND_SECONDS = 300
@@ -47,6 +50,7 @@ class LocalVolume:
         self._own = base / RESERVED
         self._models = self._own / "models"
         self._reconcile = self._own / "reconcile.json"
+        self._scrub = self._own / "scrub.json"
         self._index = ContentIndex(self._manifests)
 
     def check(self) -> None:
@@ -110,20 +114,34 @@ class LocalVolume:
         """What the volume says of a model."""
         paths = ModelPaths(self._base, model)
         with volume_errors(f"read the record of {model}"):
+            linked = linked_directory(paths)
             return Published(
                 current=read_current(paths),
-                linked=linked_revision(paths),
-                kept=frozenset(
-                    Revision(name) for name in names_in(paths.revisions) if manifest_of(paths.revisions / name).exists()
-                ),
+                linked=None if linked is None else revision_in(linked),
+                kept=frozenset(whole_directories(paths)),
                 quarantined=read_quarantine(paths),
                 leftover=paths.staging.exists(),
+                damage=() if linked is None else damage_in(linked),
             )
 
     def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
         """The manifest of a kept revision."""
         with volume_errors(f"read the manifest of {model}"):
             return read_manifest(ModelPaths(self._base, model), revision)
+
+    def entries(self, model: ModelId, revision: Revision) -> list[Entry]:
+        """Every name below a kept revision's files but directories."""
+        with volume_errors(f"list revision {revision} of {model}"):
+            directory = whole_directory(ModelPaths(self._base, model), revision)
+            return [] if directory is None else entries_in(files_of(directory))
+
+    def read(self, model: ModelId, revision: Revision, path: RelPath, chunk_bytes: int) -> Iterator[memoryview]:
+        """The bytes of a kept revision's file in order."""
+        with volume_errors(f"read {path} of {model}"):
+            directory = whole_directory(ModelPaths(self._base, model), revision)
+            if directory is None:
+                raise FileUnreadable(f"revision {revision} of {model} is not on the volume any more")
+            yield from chunks_of(files_of(directory) / path, chunk_bytes)
 
     def find(self, size_bytes: int, etag: str) -> list[Held]:
         """Published files of any model that have this size and ETag; some may be gone."""
@@ -133,8 +151,8 @@ class LocalVolume:
     def _manifests(self) -> Iterator[Manifest]:
         for model in self.models():
             paths = ModelPaths(self._base, model)
-            for name in names_in(paths.revisions):
-                manifest = read_manifest(paths, Revision(name))
+            for revision in whole_directories(paths):
+                manifest = read_manifest(paths, revision)
                 if manifest is not None:
                     yield manifest
 
@@ -188,6 +206,32 @@ class LocalVolume:
         with volume_errors("record the comparison"):
             replace_file(self._reconcile, found.to_json())
 
+    @contextmanager
+    def scrubbing(self) -> Iterator[bool]:
+        """Become the only one who scrubs, over all processes and replicas; tell whether that came true."""
+        with volume_errors("lock the scrub"):
+            descriptor = os.open(self._own / "scrub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            with volume_errors("lock the scrub"):
+                alone = _try_lock(descriptor)
+            yield alone
+        finally:
+            os.close(descriptor)
+
+    def scrubbed(self) -> Scrubbed | None:
+        """How far the scrub has come; None if that is not on record or cannot be read."""
+        with volume_errors("read the record of the scrub"):
+            data = read_if_there(self._scrub)
+        try:
+            return None if data is None else Scrubbed.from_json(data)
+        except BadRecord:
+            return None
+
+    def record_scrubbed(self, found: Scrubbed) -> None:
+        """Put on record how far the scrub has come."""
+        with volume_errors("record the scrub"):
+            replace_file(self._scrub, found.to_json())
+
     def sweep(self) -> None:
         """Remove temporary names that crashed workers left behind.
 
@@ -213,6 +257,14 @@ def _age_seconds(path: Path) -> float:
         return time.time() - path.lstat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

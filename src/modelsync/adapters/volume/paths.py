@@ -58,19 +58,24 @@ class ModelPaths:
         """Records of refusals."""
         return self.home / "quarantine"
 
-    def target(self, revision: Revision, single: RelPath | None) -> str:
-        """What the link says: relative, so that it holds wherever the volume is mounted."""
-        inside = self.revisions / revision / _FILES
+    def target(self, directory: Path, single: RelPath | None) -> str:
+        """What the link to a revision's directory says: relative, so that it holds wherever the volume is mounted."""
+        inside = files_of(directory)
         return os.path.relpath(inside / single if single else inside, self.link.parent)
 
-    def revision_of(self, target: str) -> Revision | None:
-        """Read a link: the revision that it points to, or None if it is not one of ours."""
+    def directory_of(self, target: str) -> Path | None:
+        """Read a link: the revision's directory that it leads to, or None if it is not one of ours."""
         pointed = os.path.normpath(self.link.parent / target)
         try:
-            revision, files, *_ = Path(pointed).relative_to(self.revisions).parts
+            name, files, *_ = Path(pointed).relative_to(self.revisions).parts
         except ValueError:
             return None
-        return Revision(revision) if files == _FILES else None
+        return self.revisions / name if files == _FILES else None
+
+
+def revision_in(directory: Path) -> Revision:
+    """The revision that a directory holds: what follows a dot tells how often it was built anew."""
+    return Revision(directory.name.partition(".")[0])
 
 
 def files_of(revision_directory: Path) -> Path:
@@ -81,6 +86,11 @@ def files_of(revision_directory: Path) -> Path:
 def manifest_of(revision_directory: Path) -> Path:
     """A revision's manifest."""
     return revision_directory / "manifest.json"
+
+
+def damage_of(revision_directory: Path) -> Path:
+    """The record of what is wrong with a revision."""
+    return revision_directory / "damage.json"
 
 
 def lease_of(revision_directory: Path) -> Path:

@@ -18,11 +18,11 @@ from modelsync.adapters.volume.files import (
     remove_tree,
     start_write_back,
     sync_directory,
-    temporary_name,
     volume_errors,
     write_new,
 )
 from modelsync.adapters.volume.paths import ModelPaths, files_of, journal_of, lease_of, manifest_of
+from modelsync.adapters.volume.revisions import whole_directory
 from modelsync.core.manifest import Manifest
 from modelsync.core.names import RelPath
 from modelsync.core.parts import Span
@@ -219,12 +219,13 @@ class LocalStaging:
     def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
         """Give a file of the revision the bytes of a published one."""
         target = self._files / path
-        revisions = ModelPaths(self._base, held.model).revisions
-        source = files_of(revisions / held.revision) / held.record.path
         with volume_errors(f"reuse {path}"), self._lock:
+            directory = whole_directory(ModelPaths(self._base, held.model), held.revision)
+            if directory is None:
+                return None
             self._make_way(target)
             target.unlink(missing_ok=True)
-            return adopt(source, target, held.record.size_bytes, link=link)
+            return adopt(files_of(directory) / held.record.path, target, held.record.size_bytes, link=link)
 
     def _make_way(self, target: Path) -> None:
         """See that a file can stand at the path, whatever an earlier revision's files look like."""
@@ -242,7 +243,7 @@ class LocalStaging:
                 target.chmod(0o600)  # a finished file of an earlier attempt is read-only
 
     def seal(self, manifest: Manifest) -> None:
-        """Make the revision complete and durable under its final name."""
+        """Make the revision complete and durable, beside a damaged one of its name."""
         with volume_errors(f"complete revision {manifest.revision}"):
             manifest_of(self._directory).unlink(missing_ok=True)
             write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
@@ -253,9 +254,6 @@ class LocalStaging:
             # Only now: on a disk too full for the manifest, the next attempt still needs it.
             self._journal.close()
             journal_of(self._directory).unlink(missing_ok=True)
-            if self._sealed.exists():
-                # Its manifest is lost: nobody can say what it holds. The next writer sweeps it.
-                self._sealed.rename(self._sealed.parent.parent / temporary_name())
             self._directory.rename(self._sealed)
             sync_directory(self._sealed.parent)
 

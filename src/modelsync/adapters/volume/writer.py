@@ -7,20 +7,22 @@ from pathlib import Path
 
 from modelsync.adapters.volume.files import (
     make_directories,
+    make_read_only,
     names_in,
     read_if_there,
     remove_tree,
     replace_file,
     replace_link,
-    temporary_name,
     volume_errors,
 )
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, manifest_of
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
+from modelsync.adapters.volume.revisions import free_directory, linked_directory, read_manifest, whole_directory
 from modelsync.adapters.volume.staging import LocalStaging
-from modelsync.core.manifest import BadRecord, Current, Manifest, Quarantine, Superseded
+from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Superseded
+from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
-from modelsync.errors import Rejected
+from modelsync.errors import Rejected, VolumeFailed
 
 KEEP_QUARANTINE_RECORDS = 20
 KEEP_PREVIOUS = 20
@@ -64,7 +66,8 @@ class LocalWriter:
                     (self._paths.staging / other).rename(mine)
                 elif other != revision:
                     remove_tree(self._paths.staging / other)
-        self._staging = LocalStaging(self._paths.staging / revision, self._paths.revisions / revision, self._paths.base)
+        sealed = free_directory(self._paths, revision)
+        self._staging = LocalStaging(self._paths.staging / revision, sealed, self._paths.base)
         return self._staging
 
     def publish(self, current: Current, manifest: Manifest) -> None:
@@ -72,8 +75,11 @@ class LocalWriter:
         link = self._paths.link
         with volume_errors(f"publish {self._paths.model}"):
             self._claim(link)
+            directory = whole_directory(self._paths, current.revision)
+            if directory is None:
+                raise VolumeFailed(f"revision {current.revision} of {self._paths.model} is not on the volume any more")
             single = manifest.files[0].path if manifest.single else None
-            replace_link(link, self._paths.target(current.revision, single), self._paths.home)
+            replace_link(link, self._paths.target(directory, single), self._paths.home)
             self.record(current)
             self.clear_staging()
             self._index.add(manifest)
@@ -86,18 +92,24 @@ class LocalWriter:
                 raise _taken(directory)
         make_directories(link.parent, below=self._paths.base)
         if link.is_symlink():
-            if self._paths.revision_of(os.readlink(link)) is None:
+            if self._paths.directory_of(os.readlink(link)) is None:
                 raise _taken(link)
         elif link.exists():
             raise _taken(link)
 
-    def drop(self, revision: Revision) -> None:
-        """Remove a kept revision that nobody sees and that cannot be used."""
-        with volume_errors(f"remove revision {revision}"):
-            if linked_revision(self._paths) != revision:
-                away = self._paths.home / temporary_name()
-                (self._paths.revisions / revision).rename(away)
-                remove_tree(away)
+    def set_aside(self, damage: Damage) -> None:
+        """Put on record that a kept revision must not be used any more."""
+        with volume_errors(f"record the damage of revision {damage.revision}"):
+            directory = whole_directory(self._paths, damage.revision)
+            if directory is not None:
+                replace_file(damage_of(directory), damage.to_json(), self._paths.home)
+
+    def protect(self, revision: Revision, path: RelPath) -> None:
+        """Make a kept revision's file read-only again."""
+        with volume_errors(f"make {path} of revision {revision} read-only"):
+            directory = whole_directory(self._paths, revision)
+            if directory is not None:
+                make_read_only(files_of(directory) / path)
 
     def record(self, current: Current) -> None:
         """Write the record alone."""
@@ -134,15 +146,8 @@ class LocalWriter:
 
 def linked_revision(paths: ModelPaths) -> Revision | None:
     """The revision that the model's link points to, or None."""
-    try:
-        return paths.revision_of(os.readlink(paths.link))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        # EINVAL: no symlink at all. `publish` says so when the model is to take its place.
-        if paths.link.exists():
-            return None
-        raise
+    directory = linked_directory(paths)
+    return None if directory is None else revision_in(directory)
 
 
 def read_current(paths: ModelPaths) -> Current | None:
@@ -152,17 +157,6 @@ def read_current(paths: ModelPaths) -> Current | None:
         return None
     try:
         return Current.from_json(data)
-    except BadRecord:
-        return None
-
-
-def read_manifest(paths: ModelPaths, revision: Revision) -> Manifest | None:
-    """A kept revision's manifest; None if it is not there or cannot be read."""
-    data = read_if_there(manifest_of(paths.revisions / revision))
-    if data is None:
-        return None
-    try:
-        return Manifest.from_json(data)
     except BadRecord:
         return None
 
