@@ -231,5 +231,5 @@ def test_a_file_without_authorities_stops_the_start(
     if content is not None:
         path.write_text(content)
     pod.set(**{variable: str(path)})
-    with pytest.raises(ConfigurationError, match=f"the certificate authorities in {path} cannot be read"):
+    with pytest.raises(ConfigurationError, match=f"{variable}={path} cannot be read"):
         store(pod, pod.s3.url)

@@ -54,9 +54,11 @@ class AwsSession:
         try:
             self.session: Any = botocore.session.get_session()
             self.region = self._region()
-            self._ca_bundle = self.session.get_config_variable("ca_bundle") or os.environ.get("SSL_CERT_FILE")
+            of_aws = self.session.get_config_variable("ca_bundle")
         except BotoCoreError as error:
             raise ConfigurationError(f"AWS configuration cannot be read: {error}") from error
+        self._ca_variable = "AWS_CA_BUNDLE" if of_aws else "SSL_CERT_FILE"
+        self._ca_bundle = of_aws or os.environ.get("SSL_CERT_FILE")
         if self._ca_bundle:
             self.tls_context()
         self._set_up(self.session)
@@ -97,8 +99,8 @@ class AwsSession:
             return ssl.create_default_context(cafile=self._ca_bundle)
         except OSError as error:
             raise ConfigurationError(
-                f"the certificate authorities in {self._ca_bundle} cannot be read ({error.strerror or error}): set"
-                " AWS_CA_BUNDLE or SSL_CERT_FILE to a file with certificates in PEM"
+                f"{self._ca_variable}={self._ca_bundle} cannot be read ({error.strerror or error}): set it to a file"
+                " with certificates in PEM"
             ) from error
 
     def s3_host(self) -> str:
