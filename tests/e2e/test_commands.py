@@ -36,7 +36,7 @@ def test_sync_brings_all_models_once_and_then_has_nothing_to_do(setting: Setting
     assert setting.read("bob") == ALICE
     second = setting.command("sync")
     assert (second.returncode, second.stdout) == (0, "every model is as the bucket has it\n")
-    assert setting.start().get("/ready")[0] == 200, "a complete sync is a first comparison"
+    setting.start().wait_ready()  # a complete sync is a first comparison
 
 
 def test_sync_can_be_told_which_models(setting: Setting, bucket: Any) -> None:
