@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import latency, memory, startup, transfer
+from bench.transfer.install import MissingError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INTRODUCTION = "# Benchmarks\n\nMade by `make bench`; one chapter alone by `.venv/bin/python -m bench CHAPTER`.\n\n"
@@ -84,4 +85,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except MissingError as error:
+        raise SystemExit(f"bench: {error}") from None

@@ -50,6 +50,12 @@ def debian(*packages: str) -> Path:
     return root
 
 
+def last_line(text: str) -> str:
+    """The end of what a program said, without this machine's paths."""
+    lines = text.strip().splitlines() or ["it did not say why"]
+    return lines[-1].replace(str(ROOT), ".")[:200]
+
+
 def run(command: list[str], cwd: Path | None = None) -> str:
     """Run to the end and return what it printed.
 
@@ -59,8 +65,7 @@ def run(command: list[str], cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
     except OSError as error:
-        raise MissingError(f"{command[0]} cannot be run: {error.strerror}") from error
+        raise MissingError(f"{Path(command[0]).name} cannot be run: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        raise MissingError(f"`{' '.join(command)}`: {reason[-1]}") from error
+        raise MissingError(f"{Path(command[0]).name} failed: {last_line(error.stderr)}") from error
     return done.stdout.strip()

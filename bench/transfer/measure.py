@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+from bench.transfer.install import last_line
+
 SERVER_CORE, CLIENT_CORE = 0, 1
 SAMPLE_SECONDS = 0.02
 DEADLINE_SECONDS = 300.0
@@ -85,5 +87,5 @@ def run(command: list[str], environment: dict[str, str], log: Path) -> tuple[flo
         deadline.cancel()
         peak = memory.peak_mib()
     if process.returncode != 0:
-        raise FailedError(f"exit code {process.returncode}: {log.read_text(errors='replace')[-500:].strip()}")
+        raise FailedError(f"exit code {process.returncode}: {last_line(log.read_text(errors='replace'))}")
     return wall, usage.ru_utime + usage.ru_stime, peak

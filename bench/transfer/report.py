@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from bench.transfer.peers import Peer
 from bench.transfer.results import Results
-from bench.transfer.scenarios import Scenario
+from bench.transfer.scenarios import CAP_BYTES_PER_SECOND, CONNECTIONS, Scenario
 from bench.transfer.targets import OURS, targets
+
+NOTES = f"""
+The best peer is the best that is no limit, for each figure. The fsync alone is `dd conv=fsync` less `dd`. The caps
+allow {CONNECTIONS} x {CAP_BYTES_PER_SECOND / 1e6:.0f} MB/s, start-up not counted, and one core the wall of the first
+scenario; 95 % of what is allowed is a ratio of 1.05. Memory counts as flat up to a ratio of 1.25.
+"""
 
 
 def chapter(results: Results, scenarios: list[Scenario], peers: list[Peer]) -> str:
@@ -15,7 +21,7 @@ def chapter(results: Results, scenarios: list[Scenario], peers: list[Peer]) -> s
         text += f"\n### {scenario.title}\n\n{figures(results, scenario, peers)}"
     text += "\n### Targets\n\n| | modelsync | to | ratio | at most | |\n|---|---|---|---|---|---|\n"
     names = [peer.name for peer in peers if not peer.limit and peer.name != OURS]
-    return text + "".join(target.row() for target in targets(results, names))
+    return text + "".join(target.row() for target in targets(results, names)) + NOTES
 
 
 def programs(results: Results, peers: list[Peer]) -> str:

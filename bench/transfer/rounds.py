@@ -33,10 +33,10 @@ def measure_all(scenarios: list[Scenario], peers: list[Peer], rounds: int) -> Re
         warm()
         for number in range(rounds + 1):
             for scenario in scenarios:
-                sys.stderr.write(f"round {number} of {rounds}: {scenario.name}\n")
                 turn = [peer for peer in present if not peer.only or scenario.name in peer.only]
                 random.Random(number).shuffle(turn)
                 for peer in turn:
+                    sys.stderr.write(f"round {number} of {rounds}: {scenario.name}, {peer.name}\n")
                     one(server, scenario, peer, results, warming=number == 0)
     return results
 

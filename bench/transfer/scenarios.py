@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelsync.config.settings import Settings
+
 MODEL = "voice"
-CONNECTIONS = 8  # modelsync's default, TRANSFER_CONCURRENCY
+CONNECTIONS: int = Settings.model_fields["transfer_concurrency"].default
 CAP_BYTES_PER_SECOND = 85_000_000
 FIRST_BYTE_SECONDS = 0.02
 UPLOADED = 1_767_225_600  # 2026-01-01: the quiet time of a fresh upload is none of the bench's business

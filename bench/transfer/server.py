@@ -8,6 +8,7 @@ connection has a ceiling and the first byte a delay.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ from bench.transfer.measure import SERVER_CORE
 from bench.transfer.scenarios import CAP_BYTES_PER_SECOND, FIRST_BYTE_SECONDS, MODEL, Bucket
 
 SO_MAX_PACING_RATE = 47  # Linux; Python has no name for it
+MEMORY = "/dev/shm"
 PORTS = ("http", "https", "paced")
 EMPTY = '<?xml version="1.0" encoding="UTF-8"?><{0} xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></{0}>'
 
@@ -60,7 +62,7 @@ http {{
   map $checksum_type $checksum {{ FULL_OBJECT $object_crc; }}
   map "$http_if_match $object_etag" $changed {{ "~^ " 0; "~^(?<wanted>\\S+) \\k<wanted>$" 0; default 1; }}
   map $args $page {{
-    "~(^|&)prefix=(?!({model}(/|%2F)?)?(&|$))" unknown;
+    "~(^|&)(start-after=[^&]|prefix=(?!({model}(/|%2F)?)?(&|$)))" unknown;
     "~(^|&)uploads(=|&|$)" uploads;
     "~(^|&)location(=|&|$)" location;
     "~(^|&)(continuation-token|marker)=(?<start>[0-9]+)(&|$)" $start;
@@ -113,11 +115,14 @@ def serve(buckets: list[Bucket]) -> Iterator[Server]:
     """Make the buckets in memory and serve them from a core of its own.
 
     Raises:
-        MissingError: nginx, a module of it or openssl cannot be had.
+        MissingError: nginx, a module of it, openssl or the memory for the objects cannot be had.
     """
+    needed = sum(bucket.total_bytes for bucket in buckets)
+    if shutil.disk_usage(MEMORY).free < needed:
+        raise install.MissingError(f"the objects need {needed / (1 << 30):.1f} GiB free in {MEMORY}")
     debian = install.debian("nginx", "libnginx-mod-http-echo", "libnginx-mod-http-headers-more-filter")
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelsync-bench-", dir="/dev/shm")))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelsync-bench-", dir=MEMORY)))
         directory.chmod(0o755)
         crcs = write_objects(buckets, directory)
         write_certificates(directory)
