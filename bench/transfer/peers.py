@@ -57,7 +57,7 @@ class Peer:
 
     @property
     def key(self) -> str:
-        return self.name.replace("/", "").replace(" ", "-")
+        return self.name.replace("/", "").replace("=", " ").replace(" ", "-")
 
 
 def printed(*command: str) -> str:

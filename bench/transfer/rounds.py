@@ -28,8 +28,7 @@ def measure_all(scenarios: list[Scenario], peers: list[Peer], rounds: int) -> Re
     results = Results()
     present = [peer for peer in peers if installed(peer, results)]
     buckets = list(dict.fromkeys(scenario.bucket for scenario in scenarios))
-    with serve(buckets) as server:
-        os.sched_setaffinity(0, {measure.SERVER_CORE})  # sampling is not the client's work
+    with serve(buckets) as server, measure.aside():
         warm()
         for number in range(rounds + 1):
             for scenario in scenarios:
