@@ -1,4 +1,7 @@
-"""Runs every measurement and writes docs/benchmarks.md."""
+"""`python -m bench` runs every measurement and writes docs/benchmarks.md; `python -m bench CHAPTER` one of them.
+
+`python -m bench transfer --scenario … --peer … --rounds …` prints what was chosen and writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,47 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bench import latency, memory, startup
+from bench import latency, memory, startup, transfer
+from bench.transfer.install import MissingError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-CHAPTERS: list[tuple[str, Callable[[], str], str]] = [
-    (
+INTRODUCTION = "# Benchmarks\n\nMade by `make bench`; one chapter alone by `.venv/bin/python -m bench CHAPTER`.\n\n"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the page. `setting` tells what is measured how."""
+
+    title: str
+    measure: Callable[[], str]
+    setting: str
+
+
+CHAPTERS = {
+    "latency": Chapter(
         "Upload to published",
         latency.measure,
         """200 updates of a three-file voice of 20 kB with a commit file, `SETTLE_SECONDS=0`, on an idle worker. S3
 and SQS are a moto server on the same machine, whose own share (some 5 to 10 ms a request) is in every figure.""",
     ),
-    (
+    "startup": Chapter(
         "Start to ready",
         startup.measure,
         """1,000 published models of three files each on the volume, the bucket unchanged. S3 is the stand-in of
 `bench/standin.py` on the same machine.""",
     ),
-    (
+    "memory": Chapter(
         "Memory",
         memory.measure,
         "The whole service with its HTTP interface, from the stand-in, to a volume on the same disk.",
     ),
-]
+    "transfer": Chapter("Transfers, and peers", transfer.measure, transfer.SETTING),
+}
 
 
 def machine() -> str:
@@ -43,14 +61,31 @@ def machine() -> str:
     )
 
 
-def main() -> None:
-    text = f"# Benchmarks\n\nMade by `make bench`. {machine()}.\n"
-    for title, measure, setting in CHAPTERS:
-        sys.stderr.write(f"{title} …\n")
-        text += f"\n## {title}\n\n{setting}\n\n{measure()}"
-        print(text.rpartition("## ")[2])
-    PAGE.write_text(text)
+def remake(name: str) -> None:
+    """Measure a chapter and put it into the page; the others stay as they are."""
+    chapter = CHAPTERS[name]
+    sys.stderr.write(f"{chapter.title} …\n")
+    _, *old = PAGE.read_text().split("\n## ")
+    texts = {text.partition("\n")[0]: text.strip() for text in old}
+    texts[chapter.title] = f"{chapter.title}\n\n{chapter.setting}\n\n{machine()}.\n\n{chapter.measure().strip()}"
+    print(texts[chapter.title])
+    ordered = [texts[each.title] for each in CHAPTERS.values() if each.title in texts]
+    PAGE.write_text(INTRODUCTION + "\n\n".join(f"## {text}" for text in ordered) + "\n")
+
+
+def main(arguments: list[str]) -> None:
+    name, *options = arguments or [""]
+    if name == "transfer" and options:
+        print(transfer.narrow(options))
+    elif options or (name and name not in CHAPTERS):
+        raise SystemExit(f"usage: python -m bench [{' | '.join(CHAPTERS)}]; options only for transfer")
+    else:
+        for each in [name] if name else CHAPTERS:
+            remake(each)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main(sys.argv[1:])
+    except MissingError as error:
+        raise SystemExit(f"bench: {error}") from None

@@ -25,6 +25,7 @@ from awscrt.checksums import crc64nvme
 
 PAGE = 1000
 CHUNK = 8 << 20
+MULTIPART_BYTES = 64 << 20
 
 
 class Bucket:
@@ -47,7 +48,10 @@ class Bucket:
             for key in shown
         )
         more = len(keys) > PAGE
-        token = f"<NextContinuationToken>{start + PAGE}</NextContinuationToken>" if more else ""
+        after = start + PAGE
+        token = (
+            f"<NextContinuationToken>{after}</NextContinuationToken><NextMarker>{after}</NextMarker>" if more else ""
+        )
         truncated = str(more).lower()
         return (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -56,13 +60,15 @@ class Bucket:
 
 
 def describe(path: Path) -> tuple[int, str, str]:
-    """Size, ETag and CRC64NVME of a file."""
-    md5, crc = hashlib.md5(usedforsecurity=False), 0
+    """Size, ETag and CRC64NVME of a file. A large one has the ETag of an upload in parts."""
+    size, crc, md5 = path.stat().st_size, 0, hashlib.md5(usedforsecurity=False)
+    in_parts = size >= MULTIPART_BYTES
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
-            md5.update(chunk)
+            md5.update(hashlib.md5(chunk, usedforsecurity=False).digest() if in_parts else chunk)
             crc = crc64nvme(chunk, crc)
-    return path.stat().st_size, md5.hexdigest(), base64.b64encode(crc.to_bytes(8, "big")).decode()
+    etag = md5.hexdigest() + (f"-{-(-size // CHUNK)}" if in_parts else "")
+    return size, etag, base64.b64encode(crc.to_bytes(8, "big")).decode()
 
 
 class Handler(BaseHTTPRequestHandler):
