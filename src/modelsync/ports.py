@@ -315,6 +315,10 @@ class Volume(Protocol):
         """How large the volume is, and how much of it is free for us."""
         ...
 
+    def used_bytes(self) -> int:
+        """What modelsync uses of the volume's disk; goes through all its files."""
+        ...
+
     def models(self) -> Iterable[ModelId]:
         """All models that the volume knows."""
         ...

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from modelsync.adapters.volume.files import disk_usage
 from modelsync.app.space import SpaceLedger
 from modelsync.core.facts import Outcome
 from modelsync.core.parts import MIB
-from modelsync.core.space import too_full
+from modelsync.core.space import SpaceRules, too_full
 from modelsync.errors import VolumeFailed
 from modelsync.ports import Space
 from support.world import World
@@ -23,15 +24,24 @@ V1 = {"model.onnx": b"weights 1"}
 
 
 def test_what_is_needed_must_leave_the_least_free() -> None:
-    fits = too_full(10, free_bytes=30, reserved_bytes=5, min_free_bytes=15)
+    fits = too_full(10, SpaceRules(15), free_bytes=30, reserved_bytes=5, used_bytes=99)
     assert fits is None
-    reason = too_full(11, free_bytes=30, reserved_bytes=5, min_free_bytes=15)
+    reason = too_full(11, SpaceRules(15), free_bytes=30, reserved_bytes=5, used_bytes=99)
     assert reason == (
         "11 bytes are needed, 30 bytes are free, 5 bytes of them for downloads under way, and 15 bytes must stay free:"
         " enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"
     )
     assert "2.0 GiB are needed, 1.5 MiB are free, and 0 bytes" in (
-        too_full(2 << 30, free_bytes=3 << 19, reserved_bytes=0, min_free_bytes=0) or ""
+        too_full(2 << 30, SpaceRules(), free_bytes=3 << 19, reserved_bytes=0, used_bytes=0) or ""
+    )
+
+
+def test_the_budget_counts_what_is_used_and_what_is_promised() -> None:
+    rules = SpaceRules(budget_bytes=100)
+    assert too_full(30, rules, free_bytes=1000, reserved_bytes=20, used_bytes=50) is None
+    assert too_full(31, rules, free_bytes=1000, reserved_bytes=20, used_bytes=50) == (
+        "31 bytes are needed, and 50 bytes of the 100 bytes that modelsync may use are left, 20 bytes of them for"
+        " downloads under way: raise VOLUME_BUDGET_BYTES, or remove models from the bucket"
     )
 
 
@@ -44,7 +54,7 @@ class Small:
 
 
 def test_two_downloads_are_not_promised_the_same_bytes() -> None:
-    ledger = SpaceLedger(Small(100), min_free_bytes=10)  # type: ignore[arg-type]
+    ledger = SpaceLedger(Small(100), SpaceRules(min_free_bytes=10))  # type: ignore[arg-type]
     with ledger.reserve(60) as first:
         with pytest.raises(VolumeFailed, match="60 bytes of them"), ledger.reserve(40):
             pass
@@ -53,6 +63,27 @@ def test_two_downloads_are_not_promised_the_same_bytes() -> None:
             pass
     with ledger.reserve(90):
         pass
+
+
+def test_a_download_that_would_break_the_budget_is_refused_and_a_larger_budget_lets_it_in(tmp_path: Path) -> None:
+    world = World(tmp_path, budget_bytes=MIB)
+    world.upload("alice", {"model.onnx": os.urandom(MIB // 2)})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    world.upload("bob", {"model.onnx": os.urandom(MIB // 2)})
+    refused = world.sync("bob")
+    assert refused.outcome is Outcome.ERROR
+    assert "raise VOLUME_BUDGET_BYTES" in refused.reason
+    assert world.bucket.calls["get"] == 1, "refused before the first byte"
+    larger = World(tmp_path, budget_bytes=2 * MIB, store=world.bucket)
+    assert larger.sync("bob").outcome is Outcome.SUCCESS
+
+
+def test_a_file_with_several_links_is_counted_once(tmp_path: Path) -> None:
+    content = os.urandom(MIB)
+    (tmp_path / "a").write_bytes(content)
+    alone = disk_usage(tmp_path)
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    assert MIB <= disk_usage(tmp_path) == alone
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from modelsync.app.verify import Verified, Verifier
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
+from modelsync.core.space import SpaceRules
 
 
 class World:
@@ -38,6 +39,7 @@ class World:
         store: FakeStore | None = None,
         concurrency: int = 4,
         min_free_bytes: int = 0,
+        budget_bytes: int = 0,
         bandwidth: int = 0,
     ) -> None:
         self.base = base
@@ -63,7 +65,7 @@ class World:
             clock=self.clock,
             observe=self.observe,
             namespace=self.namespace,
-            options=SyncOptions(self.naming, "s3://test/", settle_seconds, min_free_bytes),
+            options=SyncOptions(self.naming, "s3://test/", settle_seconds, SpaceRules(min_free_bytes, budget_bytes)),
         )
         self.verifier = Verifier(self.volume)
         self.repairer = Repairer(self.volume, self.verifier, self.clock, self.observe)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modelsync.core.space import too_full
+from modelsync.core.space import SpaceRules, too_full
 from modelsync.errors import VolumeFailed
 from modelsync.ports import Volume
 
@@ -25,9 +25,9 @@ class Reservation:
 class SpaceLedger:
     """All promises of this process. Thread-safe."""
 
-    def __init__(self, volume: Volume, min_free_bytes: int) -> None:
+    def __init__(self, volume: Volume, rules: SpaceRules) -> None:
         self._volume = volume
-        self._min_free_bytes = min_free_bytes
+        self._rules = rules
         self._lock = threading.Lock()
         self._reservations: set[Reservation] = set()
 
@@ -45,9 +45,10 @@ class SpaceLedger:
         with self._lock:
             reason = too_full(
                 needed_bytes,
+                self._rules,
                 free_bytes=self._volume.space().free_bytes,
                 reserved_bytes=sum(other.left_bytes for other in self._reservations),
-                min_free_bytes=self._min_free_bytes,
+                used_bytes=self._volume.used_bytes() if self._rules.budget_bytes else 0,
             )
             if reason is not None:
                 raise VolumeFailed(reason)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from modelsync import __version__
@@ -39,6 +39,7 @@ from modelsync.core.plan import (
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
+from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
     ModelBusy,
@@ -64,13 +65,13 @@ class SyncOptions:
         naming: which keys are which files.
         source: the bucket and prefix as a URL, for the manifest.
         settle_seconds: quiet time for models without a commit file.
-        min_free_bytes: what downloads leave free on the volume.
+        space: what downloads leave alone on the volume.
     """
 
     naming: Naming
     source: str
     settle_seconds: float = 2.0
-    min_free_bytes: int = 0
+    space: SpaceRules = field(default_factory=SpaceRules)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class ModelSync:
         self._namespace = namespace
         self._options = options
         self._reuser = Reuser(volume)
-        self._space = SpaceLedger(volume, options.min_free_bytes)
+        self._space = SpaceLedger(volume, options.space)
         self._unlike_commit: dict[ModelId, Digest] = {}
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:

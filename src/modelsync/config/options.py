@@ -11,6 +11,7 @@ from modelsync.app.sync import SyncOptions
 from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
 from modelsync.core.names import Naming
+from modelsync.core.space import SpaceRules
 from modelsync.telemetry.logs import LogOptions
 from modelsync.web.options import HttpOptions
 
@@ -69,7 +70,7 @@ def sync(settings: Settings) -> SyncOptions:
         naming=naming(settings),
         source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
         settle_seconds=settings.settle_seconds,
-        min_free_bytes=settings.volume_min_free_bytes,
+        space=SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes),
     )
 
 

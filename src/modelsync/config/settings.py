@@ -91,7 +91,10 @@ class Settings(BaseModel):
     stale_revision_seconds: Annotated[
         float, Field(ge=0), Note("Least time between being superseded and removal.", in_effect=False)
     ] = 900.0
-    volume_budget_bytes: Annotated[int, Field(ge=0), Note("0: the volume's size.", in_effect=False)] = 0
+    volume_budget_bytes: Annotated[
+        int, Field(ge=0),
+        Note("What modelsync may use of the volume; a download that would break it is refused. 0: all of it."),
+    ] = 0  # fmt: skip
     volume_min_free_bytes: Annotated[
         int, Field(ge=0), Note("Kept free on the volume: a download that would break it is refused.")
     ] = 1 << 30

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 
 
-def too_full(needed_bytes: int, *, free_bytes: int, reserved_bytes: int, min_free_bytes: int) -> str | None:
+@dataclass(frozen=True, slots=True)
+class SpaceRules:
+    """What downloads must leave alone.
+
+    Attributes:
+        min_free_bytes: what must stay free on the volume.
+        budget_bytes: what modelsync may use of it at most; 0: all.
+    """
+
+    min_free_bytes: int = 0
+    budget_bytes: int = 0
+
+
+def too_full(
+    needed_bytes: int, rules: SpaceRules, *, free_bytes: int, reserved_bytes: int, used_bytes: int
+) -> str | None:
     """Return why a download must not begin, or None if it may.
 
     Args:
         needed_bytes: what it will write.
+        rules: what must be kept.
         free_bytes: free on the volume now.
         reserved_bytes: what other downloads still will write.
-        min_free_bytes: what must stay free.
+        used_bytes: what modelsync uses of the volume now; counts only where there is a budget.
     """
-    left = free_bytes - reserved_bytes - needed_bytes
-    if left >= min_free_bytes:
-        return None
     others = f", {_size(reserved_bytes)} of them for downloads under way" if reserved_bytes else ""
+    left = rules.budget_bytes - used_bytes - reserved_bytes - needed_bytes
+    if rules.budget_bytes and left < 0:
+        rest = max(rules.budget_bytes - used_bytes, 0)
+        return (
+            f"{_size(needed_bytes)} are needed, and {_size(rest)} of the {_size(rules.budget_bytes)} that modelsync may"
+            f" use are left{others}: raise VOLUME_BUDGET_BYTES, or remove models from the bucket"
+        )
+    min_free_bytes = rules.min_free_bytes
+    if free_bytes - reserved_bytes - needed_bytes >= min_free_bytes:
+        return None
     return (
         f"{_size(needed_bytes)} are needed, {_size(free_bytes)} are free{others}, and {_size(min_free_bytes)} must stay"
         " free: enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"

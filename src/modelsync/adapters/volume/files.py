@@ -152,6 +152,23 @@ def remove_tree(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def disk_usage(root: Path) -> int:
+    """Bytes of disk below a directory; a file with several links counts once."""
+    used_bytes, linked = 0, set()
+    for _, _, names, directory in os.fwalk(root):
+        for name in names:
+            try:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            if found.st_nlink > 1:
+                if found.st_ino in linked:
+                    continue
+                linked.add(found.st_ino)
+            used_bytes += found.st_blocks * 512
+    return used_bytes
+
+
 def make_directories(path: Path, below: Path) -> None:
     """Make a directory and its parents below `below`, durably where they are new."""
     missing = []

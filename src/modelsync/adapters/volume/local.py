@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelsync.adapters.volume.files import (
     advice,
+    disk_usage,
     make_directories,
     names_in,
     read_if_there,
@@ -98,6 +99,11 @@ class LocalVolume:
         with volume_errors("measure the volume"):
             found = os.statvfs(self._base)
             return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def used_bytes(self) -> int:
+        """What modelsync uses of the volume's disk."""
+        with volume_errors("measure modelsync's files"):
+            return disk_usage(self._own)
 
     def models(self) -> list[ModelId]:
         """All models that the volume knows."""
