@@ -46,6 +46,7 @@ ALL = [
     facts.QueueReceiveFailed("q", "why"),
     facts.HealthChanged("s3", Status.DEGRADED, "why"),
     facts.VolumeMeasured(10, 5, reconciled=True),
+    facts.VolumeCallFailed("full"),
     facts.ReconcileStarted("why"),
     facts.ReconcileFinished(Reconciled(1.0, 1, 2, 3, 4), 0.5),
     facts.ReconcileFailed("why"),
@@ -83,6 +84,7 @@ def test_facts_become_the_metrics_of_the_table(board: Board) -> None:
         'modelsync_models{state="current"} 1.0',
         f'modelsync_model_info{{model="a",revision="{R}"}} 1.0',
         'modelsync_volume_bytes{kind="free"} 5.0',
+        'modelsync_volume_errors_total{reason="full"} 1.0',
         "modelsync_last_reconcile_success_timestamp_seconds 1.0",
     ):
         assert line in text

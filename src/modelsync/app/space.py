@@ -50,7 +50,7 @@ class SpaceLedger:
                 min_free_bytes=self._min_free_bytes,
             )
             if reason is not None:
-                raise VolumeFailed(reason)
+                raise VolumeFailed(reason, "full")
             self._reservations.add(reservation)
         try:
             yield reservation

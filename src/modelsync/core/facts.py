@@ -9,6 +9,7 @@ from modelsync.core.health import Status
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.errors import VolumeReason
 
 
 class Outcome(StrEnum):
@@ -224,6 +225,13 @@ class VolumeMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeCallFailed:
+    """The volume refused a call, or had no room for a model. `reason`: why, in one word."""
+
+    reason: VolumeReason
+
+
+@dataclass(frozen=True, slots=True)
 class ReconcileStarted:
     """The bucket is being compared with the volume."""
 
@@ -284,6 +292,7 @@ Fact = (
     | QueueReceiveFailed
     | HealthChanged
     | VolumeMeasured
+    | VolumeCallFailed
     | ReconcileStarted
     | ReconcileFinished
     | ReconcileFailed

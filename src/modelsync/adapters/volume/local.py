@@ -6,12 +6,13 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelsync.adapters.volume.files import (
-    advice,
+    PASSING,
     make_directories,
+    meaning,
     names_in,
     read_if_there,
     remove_tree,
@@ -32,7 +33,7 @@ from modelsync.adapters.volume.writer import (
 from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled
 from modelsync.core.names import RESERVED, ModelId, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
-from modelsync.errors import ModelBusy, VolumeUnusable
+from modelsync.errors import ModelBusy, VolumeFailed, VolumeUnusable
 from modelsync.ports import Held, Space
 
 _LEFT_BEHIND_SECONDS = 300
@@ -51,12 +52,12 @@ class LocalVolume:
 
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
-        if not _is_directory(self._base):
-            raise VolumeUnusable(
-                f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
-            )
         trial = self._own / temporary_name()
         try:
+            if not self._base.is_dir():
+                raise VolumeUnusable(
+                    f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
+                )
             make_directories(self._models, below=self._base)
             trial.mkdir()
             try:
@@ -64,7 +65,9 @@ class LocalVolume:
             finally:
                 remove_tree(trial)
         except OSError as error:
-            raise VolumeUnusable(f"MODELS_BASE_PATH={self._base} cannot be used: {advice(error)}") from error
+            reason, advice = meaning(error)
+            kind = VolumeFailed if reason in PASSING else VolumeUnusable
+            raise kind(f"MODELS_BASE_PATH={self._base} cannot be used: {advice}", reason) from error
 
     @staticmethod
     def _try_all(trial: Path) -> None:
@@ -73,6 +76,8 @@ class LocalVolume:
             for target in ("file", "."):
                 replace_link(trial / "link", target, trial)
         except OSError as error:
+            if meaning(error)[0] in PASSING:
+                raise
             raise VolumeUnusable(
                 f"{trial.parent.parent} cannot switch a symlink atomically ({error.strerror}): use a file system with"
                 " symlinks and rename; an object store mounted as one (Mountpoint for S3) is not enough"
@@ -151,7 +156,8 @@ class LocalVolume:
                 writer.close()
                 _forget_if_empty(paths)
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # the lock is gone, whatever it says
+                os.close(descriptor)
 
     def _lock(self, paths: ModelPaths) -> int:
         with volume_errors(f"lock {paths.model}"):
@@ -198,13 +204,6 @@ class LocalVolume:
             for name in os.listdir(self._own):
                 if name.startswith(TEMPORARY) and _age_seconds(self._own / name) > _LEFT_BEHIND_SECONDS:
                     remove_tree(self._own / name)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        raise VolumeUnusable(f"MODELS_BASE_PATH={path} cannot be used: {advice(error)}") from error
 
 
 def _age_seconds(path: Path) -> float:

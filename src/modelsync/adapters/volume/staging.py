@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -40,8 +41,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._known = dict(_read_journal(path))
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        # A torn last line must not swallow the next one.
-        os.write(self._descriptor, b"\n" if self._known else b"")
+        try:
+            # A torn last line must not swallow the next one.
+            os.write(self._descriptor, b"\n" if self._known else b"")
+        except OSError:
+            self.close()
+            raise
 
     def parts(self, path: RelPath, etag: str) -> dict[Span, int]:
         """Parts that an earlier attempt recorded for this content of a file."""
@@ -55,9 +60,10 @@ class Journal:
 
     def close(self) -> None:
         """Release the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with volume_errors("close the journal"):
+                os.close(descriptor)
 
 
 def _read_journal(path: Path) -> dict[tuple[RelPath, str], dict[Span, int]]:
@@ -124,6 +130,8 @@ class LocalStagedFile:
         with volume_errors(f"write {self._name}"):
             while data:
                 count = os.pwrite(self._descriptor, data, offset)
+                if count == 0:
+                    raise OSError(errno.EIO, "nothing was written")
                 data, offset = data[count:], offset + count
 
     def record(self, part: Part) -> None:
@@ -137,10 +145,18 @@ class LocalStagedFile:
             yield from self._chunks(Span(0, self._size_bytes))
 
     def finish(self) -> None:
-        """Make the bytes durable and read-only. On NFS a full disk shows only here."""
+        """Make the bytes durable and read-only. On NFS a full disk shows only here.
+
+        Where that fails nobody can say what is on disk: the kernel takes pages that it could not
+        write for written, and would tell so the next time. The bytes are fetched again.
+        """
         with volume_errors(f"make {self._name} durable"):
             os.fchmod(self._descriptor, 0o444)
-            os.fsync(self._descriptor)
+            try:
+                os.fsync(self._descriptor)
+            except OSError:
+                self.discard()
+                raise
 
     def discard(self) -> None:
         """Forget the bytes, so that the journal's checksums no longer fit them."""
@@ -150,10 +166,11 @@ class LocalStagedFile:
             os.ftruncate(self._descriptor, self._size_bytes)
 
     def close(self) -> None:
-        """Release the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Release the file. On NFS a full disk can show here too."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with volume_errors(f"close {self._name}"):
+                os.close(descriptor)
 
 
 class LocalStaging:
@@ -218,13 +235,13 @@ class LocalStaging:
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)
-            # Only now: on a disk too full for the manifest, the next attempt still needs it.
-            self._journal.close()
-            journal_of(self._directory).unlink(missing_ok=True)
             if self._sealed.exists():
                 # Its manifest is lost: nobody can say what it holds. The next writer sweeps it.
                 self._sealed.rename(self._sealed.parent.parent / temporary_name())
             self._directory.rename(self._sealed)
+            # Only now: if anything of this fails, the next attempt still needs it.
+            self._journal.close()
+            journal_of(self._sealed).unlink(missing_ok=True)
             sync_directory(self._sealed.parent)
 
     def _leave_only(self, wanted: set[RelPath]) -> None:
