@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ from modelsync.adapters.volume import LocalVolume
 from modelsync.core import facts
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.manifest import Manifest
-from modelsync.core.names import ModelId
+from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision
-from modelsync.core.parts import MIB
+from modelsync.core.parts import MIB, Span
 from modelsync.errors import VolumeFailed
+from modelsync.ports import Part
 from support.hostile import sentence
 from support.mounts import fill, free, mounted, use_up_inodes
 from support.world import World
@@ -146,6 +148,24 @@ def test_a_volume_that_turns_read_only_and_back(tmp_path: Path) -> None:
         subprocess.run(["mount", "-o", "remount,rw", place], check=True)
         assert world.sync("alice").outcome is Outcome.SUCCESS
         assert world.read("alice") == V2
+
+
+def test_a_journal_that_cannot_be_gone_on_with_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with world.volume.writer(ModelId("alice")) as writer:
+        file = writer.stage(Revision("r" * 32)).file(RelPath("model.onnx"), 4, "etag")
+        file.record(Part(Span(0, 4), 0))
+        file.close()
+        writer.close()
+        before = len(os.listdir("/proc/self/fd"))
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            with pytest.raises(VolumeFailed, match="make the staging directory: File too large"):
+                writer.stage(Revision("r" * 32))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_full_disk_leaves_no_descriptor_open(tmp_path: Path) -> None:
