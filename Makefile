@@ -32,6 +32,7 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 	@$(BIN)/modelsync demo $(if $(ONCE),--once)
 
 test: install ## All tests, with branch coverage of the core
+	@./scripts/test-tools.sh
 	$(BIN)/pytest --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
 
 lint: install ## ruff, mypy and the architecture's floors

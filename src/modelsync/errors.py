@@ -25,6 +25,11 @@ are attributes.
 
 from __future__ import annotations
 
+from typing import Literal
+
+VolumeReason = Literal["full", "quota", "io", "read_only", "permission", "stale", "other"]
+"""What is wrong with a volume, in one word; the label of a metric."""
+
 
 class ModelSyncError(Exception):
     """The root: everything that modelsync raises on purpose."""
@@ -51,7 +56,15 @@ class QueueMissing(ConfigurationError):
 
 
 class VolumeUnusable(ConfigurationError):
-    """The volume is missing, read-only or cannot do what modelsync needs of it."""
+    """The volume is missing, read-only or cannot do what modelsync needs of it.
+
+    Attributes:
+        reason: the same in one word.
+    """
+
+    def __init__(self, problem: str, reason: VolumeReason = "other") -> None:
+        super().__init__(problem)
+        self.reason = reason
 
 
 class TryAgain(ModelSyncError):
@@ -100,9 +113,17 @@ class QueueUnavailable(TryAgain):
 
 
 class VolumeFailed(TryAgain):
-    """A call to the file system failed."""
+    """A call to the file system failed.
+
+    Attributes:
+        reason: why, in one word.
+    """
 
     dependency = "volume"
+
+    def __init__(self, message: str, reason: VolumeReason = "other") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class FileUnreadable(VolumeFailed):

@@ -304,6 +304,7 @@ class Volume(Protocol):
 
         Raises:
             VolumeUnusable: it cannot, with a sentence on what to change.
+            VolumeFailed: it cannot now: it is full, or its disk or server fails.
         """
         ...
 

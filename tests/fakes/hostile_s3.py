@@ -100,7 +100,7 @@ class S3:
         self._now = 1_700_000_000
         self._objects: dict[str, Stored] = {}
         self._rules: list[_Rule] = []
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._ended = threading.Event()
         self._clients: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -117,31 +117,31 @@ class S3:
         crc = base64.b64encode(crc64nvme(content).to_bytes(8, "big")).decode()
         checksums = headers or {"crc64nvme": crc, "type": "FULL_OBJECT"}
         told = {f"x-amz-checksum-{name}": value for name, value in checksums.items()}
-        with self._lock:
+        with self.lock:
             self._now += 1
             self._objects[key] = Stored(content, etag, self._now, told, parts)
 
     def corrupt(self, key: str, content: bytes) -> None:
         """Change what is stored behind ETag and checksum, which stay."""
-        with self._lock:
+        with self.lock:
             old = self._objects[key]
             self._objects[key] = Stored(content, old.etag, old.modified, old.headers, old.parts)
 
     def requests(self, kind: str, key: str | None = None) -> list[Exchange]:
         """The exchanges of a kind so far."""
-        with self._lock:
+        with self.lock:
             return [exchange for exchange in self.log if exchange.kind == kind and key in {None, exchange.key}]
 
     # Faults
 
     def fault(self, kind: str, *faults: Fault, key: str | None = None, at: Container[int] | None = None) -> None:
         """Let faults befall requests: all of a kind, of a key, or the n-th of these, from 1."""
-        with self._lock:
+        with self.lock:
             self._rules += [_Rule(kind, key, at, fault) for fault in faults]
 
     def calm(self) -> None:
         """Answer rightly from now on."""
-        with self._lock:
+        with self.lock:
             self._rules.clear()
 
     # The server
@@ -150,7 +150,7 @@ class S3:
         """End, and wait for all threads."""
         self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
-        with self._lock:
+        with self.lock:
             for client in self._clients:
                 with contextlib.suppress(OSError):
                     client.shutdown(socket.SHUT_RDWR)
@@ -164,7 +164,7 @@ class S3:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            with self._lock:
+            with self.lock:
                 self._clients.add(client)
                 self._threads.append(threading.Thread(target=self._serve, args=(client, len(self._threads))))
             self._threads[-1].start()
@@ -178,7 +178,7 @@ class S3:
                 self._send(client, exchange)
                 if exchange.end != "keep":
                     break
-        with self._lock:
+        with self.lock:
             self._clients.discard(client)
 
     @staticmethod
@@ -196,7 +196,7 @@ class S3:
         kind = "PART" if "partNumber" in query else "LIST" if not key else method
         exchange = Exchange(kind, key, headers, query, connection)
         exchange.answer = {"Content-Length": "", "Date": formatdate(usegmt=True)}
-        with self._lock:
+        with self.lock:
             self.log.append(exchange)
             exchange.stored = self._objects.get(key)
             {"LIST": self._list, "PART": self._part}.get(kind, self._object)(exchange)
@@ -247,13 +247,14 @@ class S3:
 
     def _send(self, client: socket.socket, exchange: Exchange) -> None:
         wire = memoryview(exchange.wire())
+        exchange.body = b""  # the log is kept, and bodies are large
         step = 1 if exchange.pace_seconds else _CHUNK_BYTES
         for start in range(0, len(wire), step):
             client.sendall(wire[start : start + step])
             if self._ended.wait(exchange.pace_seconds) if exchange.pace_seconds else self._ended.is_set():
                 return
         if exchange.end == "hang":
-            self._ended.wait()
+            client.recv(1)  # until the client or `close` ends it
         elif exchange.end == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -286,7 +287,7 @@ def cut_head(before: str) -> Fault:
 
     def fault(exchange: Exchange) -> None:
         head = exchange.wire().lower()
-        exchange.stop_in_head, exchange.end = head.index(before.lower().encode()), "close"
+        exchange.stop_in_head, exchange.end = max(head.find(before.lower().encode()), 0), "close"
 
     return fault
 
@@ -365,7 +366,7 @@ def header(name: str, value: str | None) -> Fault:
 
 def chunked(exchange: Exchange) -> None:
     """Send the body in chunks, without a Content-Length."""
-    del exchange.answer["Content-Length"]
+    exchange.answer.pop("Content-Length", None)
     exchange.answer["Transfer-Encoding"] = "chunked"
     exchange.body = f"{len(exchange.body):x}\r\n".encode() + exchange.body + b"\r\n0\r\n\r\n"
 

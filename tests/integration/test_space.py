@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from modelsync.core.parts import MIB
 from modelsync.core.space import SpaceRules, too_full
 from modelsync.errors import VolumeFailed
 from modelsync.ports import Space
+from support.mounts import mounted
 from support.world import World
 
 V1 = {"model.onnx": b"weights 1"}
@@ -89,15 +88,8 @@ def test_a_file_with_several_links_is_counted_once(tmp_path: Path) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 64 MiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with mounted(tmp_path / "small", "tmpfs", 64) as place:
+        yield place
 
 
 def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(small: Path) -> None:
@@ -112,29 +104,6 @@ def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(small: Path)
     assert world.read("alice") == V1
     world.upload("carol", V1)
     assert world.sync("carol").outcome is Outcome.SUCCESS
-
-
-def fill(place: Path) -> None:
-    """Leave nothing free."""
-    with contextlib.suppress(OSError), (place / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(MIB))
-
-
-def test_a_disk_that_fills_under_way_is_told_and_recovers(small: Path) -> None:
-    world = World(small, concurrency=1)
-    world.upload("alice", V1)
-    world.sync("alice")
-    files = {"one.onnx": os.urandom(10 * MIB), "two.onnx": os.urandom(10 * MIB)}
-    world.upload("bob", files)
-    world.store.plan("get", lambda: fill(small))
-    result = world.sync("bob")
-    assert result.outcome is Outcome.ERROR
-    assert "the volume is full: free space on it or enlarge it" in result.reason
-    assert world.read("alice") == V1
-    (small / "filler").unlink()
-    assert world.sync("bob").outcome is Outcome.SUCCESS
-    assert world.read("bob") == files
 
 
 def test_space_is_reserved_on_disk(tmp_path: Path) -> None:

@@ -14,20 +14,29 @@ from support.world import World
 
 
 class HostileWorld(World):
-    """A world whose bucket is `s3`. Waits between attempts take no time; the network's time-outs are short."""
+    """A world whose bucket is `s3`. Waits between attempts take no time."""
 
-    def __init__(self, base: Path, s3: S3, *, concurrency: int = 4, patience_seconds: float = 0.3) -> None:
+    def __init__(self, base: Path, s3: S3, *, concurrency: int = 4) -> None:
         super().__init__(base, concurrency=concurrency)
-        timeouts = Timeouts(connect=1.0, read=patience_seconds, crawl=patience_seconds, page=patience_seconds)
-        session = AwsSession(AwsOptions("us-east-1", s3.url))
         self.s3 = s3
-        self.client = S3Store(S3Options(BUCKET, timeouts=timeouts), session, self.observe)
-        self.store._store = self.client
+        self.client = self._client(10.0)
+
+    def _client(self, patience_seconds: float) -> S3Store:
+        session = AwsSession(AwsOptions("us-east-1", self.s3.url))
+        timeouts = Timeouts(connect=5.0, read=patience_seconds, crawl=patience_seconds, page=patience_seconds)
+        self.store._store = client = S3Store(S3Options(BUCKET, timeouts=timeouts), session, self.observe)
+        return client
+
+    def wait_no_longer_than(self, patience_seconds: float) -> None:
+        """Give the network's answers so much time from now on: little where they never come, else much."""
+        self.client.close()
+        self.client = self._client(patience_seconds)
 
     def put(self, files: Mapping[str, bytes], *, model: str = "alice") -> None:
-        """Upload files, without a commit file."""
-        for name, content in files.items():
-            self.s3.put(f"{model}/{name}", content)
+        """Upload files, without a commit file; no listing shows some of them only."""
+        with self.s3.lock:
+            for name, content in files.items():
+                self.s3.put(f"{model}/{name}", content)
 
     def waits(self) -> list[float]:
         """Seconds between attempts, as they were told."""

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,13 @@ def until(ask: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) 
 class Worker:
     """`modelsync run` as a process."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, prefix: Sequence[str] = ()) -> None:
         self._log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelsync", "run"], env=environment, stderr=stderr, stdout=subprocess.DEVNULL
-            )
+                [*prefix, sys.executable, "-m", "modelsync", "run"],
+                env=environment, stderr=stderr, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
         started = until(self._started, "the worker's start")
         self.url = f"http://127.0.0.1:{started['http_port']}"
 
@@ -97,17 +98,17 @@ class Setting:
         self._logs = logs
         self._workers: list[Worker] = []
 
-    def start(self, **more: str) -> Worker:
-        """Start a worker."""
+    def start(self, *prefix: str, **more: str) -> Worker:
+        """Start a worker; `prefix` comes before the command."""
         log = self._logs / f"worker-{len(self._workers)}.log"
-        worker = Worker(self.environment | more, log)
+        worker = Worker(self.environment | more, log, prefix)
         self._workers.append(worker)
         return worker
 
-    def command(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, prefix: Sequence[str] = (), **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "modelsync", *words],
+            [*prefix, sys.executable, "-m", "modelsync", *words],
             env=self.environment | more, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 

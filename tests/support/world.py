@@ -41,13 +41,14 @@ class World:
         min_free_bytes: int = 0,
         budget_bytes: int = 0,
         bandwidth: int = 0,
+        volume: LocalVolume | None = None,
     ) -> None:
         self.base = base
         self.clock = VirtualClock()
         self.bucket = store or FakeStore()
         self.bucket.now = self.clock.now
         self.store = FaultyStore(self.bucket)
-        self.volume = LocalVolume(base)
+        self.volume = volume or LocalVolume(base)
         self.volume.check()
         self.facts: list[Fact] = []
         self.board = Board(self.clock)

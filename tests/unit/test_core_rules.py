@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from modelsync.core.backoff import backoff_seconds
@@ -11,6 +13,7 @@ from modelsync.core.manifest import (
     Current,
     FileRecord,
     Manifest,
+    Mismatch,
     Published,
     Quarantine,
     Reconciled,
@@ -75,6 +78,11 @@ def test_backoff_grows_to_its_cap_and_jitters_down_to_a_quarter() -> None:
     assert steps(0.0) == [0.25, 0.5, 1, 2, 2, 2]
 
 
+@pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.25), (5.0, 5.0), (1e6, 8.0)])
+def test_the_wait_that_is_asked_for_is_kept_up_to_the_cap(asked: float, waited: float) -> None:
+    assert backoff_seconds(1, base_seconds=1, cap_seconds=8, jitter=0.0, asked_seconds=asked) == waited
+
+
 def test_the_worst_check_is_the_verdict() -> None:
     healthy, degraded = Check(Status.HEALTHY, "", 0), Check(Status.DEGRADED, "", 0)
     assert verdict([]) is Status.HEALTHY
@@ -104,6 +112,7 @@ RECORDS = [
              single=False, source="s3://b/", created_at=1.5, sync_id="s"),
     Current(ALICE, REVISION, LISTING, 1.5, (Superseded(Revision("q"), 1.0),), pin=None),
     Quarantine(ALICE, REVISION, LISTING, "key", "why", 1.5),
+    Quarantine(ALICE, REVISION, LISTING, "checksum", "why", 1.5, Mismatch("a.onnx", "crc64nvme", "x", "y")),
     Reconciled(1.5, 1, 2, 3, 4, 5),
 ]  # fmt: skip
 
@@ -111,6 +120,12 @@ RECORDS = [
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_a_record_is_read_as_it_was_written(record: Manifest) -> None:
     assert type(record).from_json(record.to_json()) == record
+
+
+def test_a_refusal_from_before_mismatches_were_kept_is_read() -> None:
+    written = json.loads(Quarantine(ALICE, REVISION, LISTING, "key", "why", 1.5).to_json())
+    del written["mismatch"]
+    assert Quarantine.from_json(json.dumps(written).encode()).mismatch is None
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)

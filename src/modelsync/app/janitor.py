@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from modelsync.app.progress import Beat
-from modelsync.core.facts import HealthChanged, VolumeMeasured
+from modelsync.core.facts import HealthChanged, VolumeCallFailed, VolumeMeasured
 from modelsync.core.health import Status
 from modelsync.errors import VolumeFailed, VolumeUnusable
 from modelsync.ports import Clock, Observer, Volume
@@ -41,6 +41,7 @@ class Janitor:
         except (VolumeUnusable, VolumeFailed) as error:
             readable = self._volume.readable()
             self._observe(HealthChanged("volume", Status.DEGRADED if readable else Status.UNHEALTHY, str(error)))
+            self._observe(VolumeCallFailed(error.reason))
         else:
             self._observe(VolumeMeasured(space.total_bytes, space.free_bytes, reconciled))
             self._observe(HealthChanged("volume", Status.HEALTHY, "the volume can be written"))

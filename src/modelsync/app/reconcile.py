@@ -8,6 +8,7 @@ import threading
 from modelsync.app.compare import Comparison
 from modelsync.app.dirty import DirtyModels
 from modelsync.app.progress import Beat
+from modelsync.app.trouble import report
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import HealthChanged, Outcome, ReconcileFailed, ReconcileFinished, ReconcileStarted
 from modelsync.core.health import Status
@@ -117,8 +118,8 @@ class Reconciler:
         self._observe(ReconcileFailed(str(error)))
         if isinstance(error, ConfigurationError):
             self._observe(HealthChanged("s3", Status.DEGRADED, str(error)))
-        elif isinstance(error, TryAgain) and error.dependency:
-            self._observe(HealthChanged(error.dependency, Status.DEGRADED, str(error)))
+        else:
+            report(error, self._observe)
 
     def _compare_and_follow(self, why: str, stop: threading.Event, beat: Beat) -> None:
         start = self._clock.monotonic()

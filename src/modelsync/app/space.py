@@ -51,7 +51,7 @@ class SpaceLedger:
                 used_bytes=self._volume.used_bytes() if self._rules.budget_bytes else 0,
             )
             if reason is not None:
-                raise VolumeFailed(reason)
+                raise VolumeFailed(reason, "full")
             self._reservations.add(reservation)
         try:
             yield reservation

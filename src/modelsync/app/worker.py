@@ -8,11 +8,12 @@ import threading
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.progress import Beat
 from modelsync.app.sync import ModelSync, SyncResult
+from modelsync.app.trouble import report
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import HealthChanged, Outcome
 from modelsync.core.health import Status
 from modelsync.core.plan import INCOMPLETE_RECHECK_SECONDS
-from modelsync.errors import Stopped, StoreUnavailable, TryAgain
+from modelsync.errors import Stopped, StoreUnavailable
 from modelsync.ports import Observer
 
 RETRY_BASE_SECONDS = 1.0
@@ -44,8 +45,7 @@ class Worker:
 
     def _report(self, result: SyncResult) -> None:
         if result.outcome is Outcome.ERROR:
-            if isinstance(result.error, TryAgain) and result.error.dependency:
-                self._observe(HealthChanged(result.error.dependency, Status.DEGRADED, result.reason))
+            report(result.error, self._observe)
         elif result.outcome is not Outcome.BUSY:
             self._observe(HealthChanged("s3", Status.HEALTHY, "the bucket answers"))
 

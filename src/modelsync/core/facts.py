@@ -10,6 +10,7 @@ from modelsync.core.health import Status
 from modelsync.core.manifest import Reconciled, Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.errors import VolumeReason
 
 
 class Outcome(StrEnum):
@@ -267,6 +268,13 @@ class ScrubFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeCallFailed:
+    """The volume refused a call, or had no room for a model. `reason`: why, in one word."""
+
+    reason: VolumeReason
+
+
+@dataclass(frozen=True, slots=True)
 class ReconcileStarted:
     """The bucket is being compared with the volume."""
 
@@ -332,6 +340,7 @@ Fact = (
     | BytesScrubbed
     | ScrubFinished
     | ScrubFailed
+    | VolumeCallFailed
     | ReconcileStarted
     | ReconcileFinished
     | ReconcileFailed

@@ -131,7 +131,9 @@ def triage(
     if snapshot.commit is None:
         age = s3_now - snapshot.newest
         if age < settle_seconds:
-            return Wait(f"the newest object is {max(age, 0):.1f} s old: settling", settle_seconds - age)
+            # Not longer, however far in the past S3's clock may be.
+            seconds = min(settle_seconds - age, max(settle_seconds, INCOMPLETE_RECHECK_SECONDS))
+            return Wait(f"the newest object is {max(age, 0):.1f} s old: settling", seconds)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from modelsync.adapters.aws import AwsSession
@@ -106,9 +107,9 @@ def preflight(parts: Parts) -> None:
     Raises:
         ConfigurationError: what cannot mend itself: no volume, no such bucket, a wrong region.
     """
-    parts.volume.check()
-    parts.volume.sweep()
-    try:
+    # What fails now may come back: the service starts degraded, with what is on the volume.
+    with suppress(TryAgain):
+        parts.volume.check()
+        parts.volume.sweep()
+    with suppress(TryAgain):
         parts.store.check()
-    except TryAgain:
-        return  # it may come back: the service starts degraded, with what is on the volume

@@ -81,6 +81,8 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_last_scrub_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
                "End of the scrub's last pass over the volume."),
     MetricSpec("modelsync_volume_bytes", "gauge", "bytes", ("kind",), "stable", "The volume: total and free."),
+    MetricSpec("modelsync_volume_errors_total", "counter", "errors", ("reason",), "stable",
+               "Times that the volume failed or had no room: full, quota, io, read_only, permission, stale, other."),
     MetricSpec("modelsync_build_info", "gauge", "1", ("version",), "stable", "1, with the version."),
 )  # fmt: skip
 
@@ -179,6 +181,8 @@ class Metrics:
             case facts.VolumeMeasured(total_bytes, free_bytes):
                 self._gauges["modelsync_volume_bytes"].labels("total").set(total_bytes)
                 self._gauges["modelsync_volume_bytes"].labels("free").set(free_bytes)
+            case facts.VolumeCallFailed(reason):
+                self._count("volume_errors_total", reason)
             case facts.ReconcileFinished(found, seconds):
                 self._observe("reconcile_duration_seconds", seconds)
                 self._gauges["modelsync_last_reconcile_success_timestamp_seconds"].set(found.finished_at)

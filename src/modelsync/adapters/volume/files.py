@@ -12,17 +12,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelsync.adapters.volume.paths import TEMPORARY
-from modelsync.errors import VolumeFailed
+from modelsync.errors import VolumeFailed, VolumeReason
 
-_ADVICE = {
-    errno.ENOSPC: "the volume is full: free space on it or enlarge it",
-    errno.EDQUOT: "the volume's quota is used up: raise it or free space",
-    errno.EROFS: "the volume is mounted read-only: mount it read-write for modelsync",
-    errno.EACCES: "permission denied: let modelsync's user write to the volume (fsGroup or the directory's owner)",
-    errno.EPERM: "not permitted: let modelsync's user write to the volume (fsGroup or the directory's owner)",
-    errno.EIO: "the disk or the file server reports an I/O error: look at the volume's health",
-    errno.ESTALE: "the file server lost the directory (ESTALE): mount the volume anew",
+_MEANING: dict[int, tuple[VolumeReason, str]] = {
+    errno.ENOSPC: ("full", "the volume is full: free space on it or enlarge it (it may be inodes that are used up)"),
+    errno.EDQUOT: ("quota", "the volume's quota is used up: raise it or free space"),
+    errno.EROFS: ("read_only", "the volume is mounted read-only: mount it read-write for modelsync"),
+    errno.EACCES: (
+        "permission",
+        "permission denied: let modelsync's user write to the volume (fsGroup or the directory's owner)",
+    ),
+    errno.EPERM: (
+        "permission",
+        "not permitted: let modelsync's user write to the volume (fsGroup or the directory's owner)",
+    ),
+    errno.EIO: ("io", "the disk or the file server reports an I/O error: look at the volume's health"),
+    errno.EUCLEAN: ("io", "the file system is damaged: have it checked (fsck)"),
+    errno.ESTALE: ("stale", "the file server lost the directory (ESTALE): mount the volume anew"),
 }
+PASSING: frozenset[VolumeReason] = frozenset({"full", "quota", "io", "stale"})
+"""What may be over while the service runs, without a change to its configuration."""
 
 
 _OF_ONE_FILE = {
@@ -36,9 +45,9 @@ def of_one_file(error: OSError) -> bool:
     return error.errno in _OF_ONE_FILE
 
 
-def advice(error: OSError) -> str:
-    """Say what an error of the file system means and what to do."""
-    return _ADVICE.get(error.errno or 0, error.strerror or str(error))
+def meaning(error: OSError) -> tuple[VolumeReason, str]:
+    """Say what an error of the file system is in one word, and what to do."""
+    return _MEANING.get(error.errno or 0, ("other", error.strerror or str(error)))
 
 
 @contextmanager
@@ -51,7 +60,8 @@ def volume_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise VolumeFailed(f"cannot {what}: {advice(error)}") from error
+        reason, advice = meaning(error)
+        raise VolumeFailed(f"cannot {what}: {advice}", reason) from error
 
 
 def temporary_name() -> str:

@@ -6,13 +6,14 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelsync.adapters.volume.files import (
-    advice,
+    PASSING,
     disk_usage,
     make_directories,
+    meaning,
     names_in,
     read_if_there,
     remove_tree,
@@ -36,7 +37,7 @@ from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled, 
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.core.verify import Entry
-from modelsync.errors import FileUnreadable, ModelBusy, VolumeUnusable
+from modelsync.errors import FileUnreadable, ModelBusy, VolumeFailed, VolumeUnusable
 from modelsync.ports import Held, Space
 
 _LEFT_BEHIND_SECONDS = 300
@@ -56,12 +57,12 @@ class LocalVolume:
 
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
-        if not _is_directory(self._base):
-            raise VolumeUnusable(
-                f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
-            )
         trial = self._own / temporary_name()
         try:
+            if not self._base.is_dir():
+                raise VolumeUnusable(
+                    f"MODELS_BASE_PATH={self._base} is no directory: mount the volume there, or set the right path"
+                )
             make_directories(self._models, below=self._base)
             trial.mkdir()
             try:
@@ -69,7 +70,9 @@ class LocalVolume:
             finally:
                 remove_tree(trial)
         except OSError as error:
-            raise VolumeUnusable(f"MODELS_BASE_PATH={self._base} cannot be used: {advice(error)}") from error
+            reason, advice = meaning(error)
+            kind = VolumeFailed if reason in PASSING else VolumeUnusable
+            raise kind(f"MODELS_BASE_PATH={self._base} cannot be used: {advice}", reason) from error
 
     @staticmethod
     def _try_all(trial: Path) -> None:
@@ -78,6 +81,8 @@ class LocalVolume:
             for target in ("file", "."):
                 replace_link(trial / "link", target, trial)
         except OSError as error:
+            if meaning(error)[0] in PASSING:
+                raise
             raise VolumeUnusable(
                 f"{trial.parent.parent} cannot switch a symlink atomically ({error.strerror}): use a file system with"
                 " symlinks and rename; an object store mounted as one (Mountpoint for S3) is not enough"
@@ -175,7 +180,8 @@ class LocalVolume:
                 writer.close()
                 _forget_if_empty(paths)
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # the lock is gone, whatever it says
+                os.close(descriptor)
 
     def _lock(self, paths: ModelPaths) -> int:
         with volume_errors(f"lock {paths.model}"):
@@ -248,13 +254,6 @@ class LocalVolume:
             for name in os.listdir(self._own):
                 if name.startswith(TEMPORARY) and _age_seconds(self._own / name) > _LEFT_BEHIND_SECONDS:
                     remove_tree(self._own / name)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        raise VolumeUnusable(f"MODELS_BASE_PATH={path} cannot be used: {advice(error)}") from error
 
 
 def _age_seconds(path: Path) -> float:

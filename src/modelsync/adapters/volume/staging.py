@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -43,8 +44,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._known = dict(_read_journal(path))
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        # A torn last line must not swallow the next one.
-        os.write(self._descriptor, b"\n" if self._known else b"")
+        try:
+            # A torn last line must not swallow the next one.
+            os.write(self._descriptor, b"\n" if self._known else b"")
+        except OSError:
+            self.close()
+            raise
 
     def parts(self, path: RelPath, etag: str) -> dict[Span, int]:
         """Parts that an earlier attempt recorded for this content of a file."""
@@ -58,9 +63,10 @@ class Journal:
 
     def close(self) -> None:
         """Release the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with volume_errors("close the journal"):
+                os.close(descriptor)
 
 
 def _read_journal(path: Path) -> dict[tuple[RelPath, str], dict[Span, int]]:
@@ -147,10 +153,16 @@ class LocalStagedFile:
             while data:
                 count = self._direct.write(offset, data) if self._direct else 0
                 if not count:
-                    count = os.pwrite(self._descriptor, data, offset)
-                    if count > _AT_ONCE_BYTES // 2:
-                        start_write_back(self._descriptor, offset, count)
+                    count = self._write_cached(offset, data)
                 data, offset = data[count:], offset + count
+
+    def _write_cached(self, offset: int, data: memoryview) -> int:
+        count = os.pwrite(self._descriptor, data, offset)
+        if count == 0:
+            raise OSError(errno.EIO, "nothing was written")
+        if count > _AT_ONCE_BYTES // 2:
+            start_write_back(self._descriptor, offset, count)
+        return count
 
     def record(self, part: Part) -> None:
         """Put on record that a part is written."""
@@ -163,10 +175,18 @@ class LocalStagedFile:
             yield from self._chunks(Span(0, self._size_bytes))
 
     def finish(self) -> None:
-        """Make the bytes durable and read-only. On NFS a full disk shows only here."""
+        """Make the bytes durable and read-only. On NFS a full disk shows only here.
+
+        Where that fails nobody can say what is on disk: the kernel takes pages that it could not
+        write for written, and would tell so the next time. The bytes are fetched again.
+        """
         with volume_errors(f"make {self._name} durable"):
             os.fchmod(self._descriptor, 0o444)
-            os.fsync(self._descriptor)
+            try:
+                os.fsync(self._descriptor)
+            except OSError:
+                self.discard()
+                raise
 
     def discard(self) -> None:
         """Forget the bytes, so that the journal's checksums no longer fit them."""
@@ -176,12 +196,13 @@ class LocalStagedFile:
             os.ftruncate(self._descriptor, self._size_bytes)
 
     def close(self) -> None:
-        """Release the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._direct is not None:
-            self._direct.close()
+        """Release the file. On NFS a full disk can show here too."""
+        descriptor, self._descriptor = self._descriptor, -1
+        with volume_errors(f"close {self._name}"):
+            if self._direct is not None:
+                self._direct.close()
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 class LocalStaging:
@@ -251,10 +272,10 @@ class LocalStaging:
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)
-            # Only now: on a disk too full for the manifest, the next attempt still needs it.
-            self._journal.close()
-            journal_of(self._directory).unlink(missing_ok=True)
             self._directory.rename(self._sealed)
+            # Only now: if anything of this fails, the next attempt still needs it.
+            self._journal.close()
+            journal_of(self._sealed).unlink(missing_ok=True)
             sync_directory(self._sealed.parent)
 
     def _leave_only(self, wanted: set[RelPath]) -> None:
