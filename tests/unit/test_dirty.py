@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.clock import VirtualClock
-from modelsync.app.dirty import DirtyModels, Work
+from modelsync.app.dirty import DirtyModels, News, Work
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 
@@ -39,7 +39,7 @@ def take(dirty: DirtyModels) -> Work:
 def test_marking_twice_is_marking_once(dirty: DirtyModels) -> None:
     claims = [Claim(), Claim()]
     for claim, event_at in zip(claims, (5.0, 3.0), strict=True):
-        dirty.mark(A, why="event", event_at=event_at, claim=claim)
+        dirty.mark(A, why="event", news=News(event_at), claim=claim)
     dirty.mark(B, why="event")
     work = take(dirty)
     assert (work.model, work.event_at) == (A, 3.0), "the oldest event counts"
@@ -81,7 +81,7 @@ def test_a_model_marked_while_it_is_synced_is_synced_again_but_not_at_once(dirty
 
 def test_a_failed_model_comes_again_with_its_claims(dirty: DirtyModels, clock: VirtualClock) -> None:
     claim = Claim()
-    dirty.mark(A, why="event", event_at=7.0, claim=claim)
+    dirty.mark(A, why="event", news=News(7.0), claim=claim)
     start = clock.now()
     dirty.done(take(dirty), Outcome.ERROR, retry_seconds=10)
     again = take(dirty)

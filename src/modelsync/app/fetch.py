@@ -71,6 +71,7 @@ class Fetcher:
             while more or running:
                 context.beat()
                 context.check()
+                context.attend()
                 self._store.tend()
                 while more and len(running) < self._options.concurrency:
                     step = next(steps, None)

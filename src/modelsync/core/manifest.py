@@ -99,7 +99,9 @@ class Current(Record):
     """What readers of a model see: `current.json`, small enough to poll.
 
     `listing` names the listing of the bucket that was last found to be in step with the
-    revision: a model whose listing still has that name needs no further look.
+    revision: a model whose listing still has that name needs no further look. `gone_since`, the
+    tombstone, is when the bucket was first seen without the model; `unpublished_at` is when its
+    link was withdrawn, and the revision is then the one that readers saw last.
     """
 
     model: ModelId
@@ -108,6 +110,8 @@ class Current(Record):
     published_at: float
     previous: tuple[Superseded, ...] = ()
     pin: str | None = None
+    gone_since: float | None = None
+    unpublished_at: float | None = None
 
     @staticmethod
     def _nested(fields: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +132,11 @@ class Quarantine(Record):
 
 @dataclass(frozen=True, slots=True)
 class Reconciled(Record):
-    """The last complete comparison with the bucket: `reconcile.json`."""
+    """The last complete comparison with the bucket: `reconcile.json`.
+
+    `absent` counts models that readers see and the bucket has no more; `missing` is the most that
+    were absent at once since deletions are held back, 0 while they are not.
+    """
 
     finished_at: float
     models: int
@@ -136,6 +144,7 @@ class Reconciled(Record):
     changed: int
     absent: int
     refused: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,12 @@ class Published:
 
     @property
     def consistent(self) -> bool:
-        """Whether record and link name the same revision and it is there, or neither exists."""
+        """Whether record and link name the same revision and it is there, or neither shows readers one."""
         if self.linked is None:
-            return self.current is None
-        return self.current is not None and self.current.revision == self.linked and self.linked in self.kept
+            return self.current is None or self.current.unpublished_at is not None
+        return (
+            self.current is not None
+            and self.current.unpublished_at is None
+            and self.current.revision == self.linked
+            and self.linked in self.kept
+        )

@@ -18,16 +18,17 @@ from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.answers import failure, object_details, whole_size
 from modelsync.adapters.s3.connections import Answer, Connections, Timeouts
 from modelsync.adapters.s3.endpoint import bucket_endpoint
-from modelsync.adapters.s3.xml import ListPage, parse_list_page
+from modelsync.adapters.s3.xml import ListPage, parse_list_page, parse_upload_page
 from modelsync.core.facts import StoreCalled
-from modelsync.core.objects import RemoteObject
+from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import ModelSyncError, ObjectChanged, StoreDenied, StoreUnavailable
+from modelsync.errors import ModelSyncError, NotOffered, ObjectChanged, StoreDenied, StoreUnavailable
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
 _PAGE_SECONDS = 60.0
+_MOST_UPLOAD_PAGES = 20
 _READ_BYTES = 256 << 10
 
 
@@ -135,6 +136,20 @@ class S3Store:
                 raise StoreUnavailable("S3's listing goes round in a circle")
             query["continuation-token"] = page.next_token
 
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        """List uploads in progress."""
+        query = {"uploads": "", "encoding-type": "url", "prefix": prefix}
+        for _ in range(_MOST_UPLOAD_PAGES):
+            with self._call(
+                "ListMultipartUploads", "GET", None, query, what="list uploads in progress", optional=True
+            ) as answer:
+                page = parse_upload_page(_read_page(answer.response))
+            yield from page.uploads
+            if page.next_markers is None:
+                return
+            query["key-marker"], query["upload-id-marker"] = page.next_markers
+        raise NotOffered(f"S3 has more than {_MOST_UPLOAD_PAGES} pages of uploads in progress below {prefix!r}")
+
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
         with self._call("HeadObject", "HEAD", remote, {}, what=f"ask for {remote.key!r}", extra=self._MARKS) as answer:
@@ -202,6 +217,7 @@ class S3Store:
         what: str,
         extra: dict[str, str] | None = None,
         pinned: bool = True,
+        optional: bool = False,
     ) -> Iterator[Answer]:
         headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
         if self._options.expected_owner:
@@ -217,7 +233,12 @@ class S3Store:
             self._connections.request(method, target, self._signed(method, target, headers)) as answer,
         ):
             if answer.response.status not in {200, 206}:
-                raise failure(answer.response, what=what, bucket=self._options.bucket)
+                error = failure(answer.response, what=what, bucket=self._options.bucket)
+                if optional and (
+                    isinstance(error, StoreDenied | ObjectChanged) or answer.response.status in {405, 501}
+                ):
+                    raise NotOffered(f"S3 answered {answer.response.status} to {what}")
+                raise error
             yield answer
 
     def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from modelsync.adapters.volume.writer import (
     read_manifest,
     read_quarantine,
 )
-from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled
+from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled
 from modelsync.core.names import RESERVED, ModelId, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.errors import ModelBusy, VolumeUnusable
@@ -119,6 +119,14 @@ class LocalVolume:
                 quarantined=read_quarantine(paths),
                 leftover=paths.staging.exists(),
             )
+
+    def records(self) -> Iterator[Current]:
+        """The record of each model that has one."""
+        for model in self.models():
+            with volume_errors(f"read the record of {model}"):
+                current = read_current(ModelPaths(self._base, model))
+            if current is not None:
+                yield current
 
     def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
         """The manifest of a kept revision."""

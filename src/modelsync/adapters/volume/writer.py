@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from modelsync.adapters.volume.files import (
@@ -12,6 +13,7 @@ from modelsync.adapters.volume.files import (
     remove_tree,
     replace_file,
     replace_link,
+    sync_directory,
     temporary_name,
     volume_errors,
 )
@@ -45,7 +47,11 @@ class LocalWriter:
         with volume_errors(f"mend the record of {self._paths.model}"):
             linked = linked_revision(self._paths)
             current = read_current(self._paths)
-            if linked is None or (current is not None and current.revision == linked):
+            if linked is None:
+                return
+            if current is not None and current.revision == linked:
+                if current.unpublished_at is not None:
+                    self.record(replace(current, unpublished_at=None))
                 return
             manifest = read_manifest(self._paths, linked)
             if manifest is None:
@@ -93,6 +99,16 @@ class LocalWriter:
         elif link.exists():
             raise _taken(link)
 
+    def unpublish(self, current: Current) -> None:
+        """Take the link away from readers, then put that on record: the next sync mends a crash between."""
+        link = self._paths.link
+        with volume_errors(f"unpublish {self._paths.model}"):
+            if linked_revision(self._paths) is not None:
+                link.unlink()
+            if link.parent.is_dir():
+                sync_directory(link.parent)  # also for a link that went before a crash
+            self.record(current)
+
     def drop(self, revision: Revision) -> None:
         """Remove a kept revision that nobody sees and that cannot be used."""
         with volume_errors(f"remove revision {revision}"):
@@ -104,10 +120,7 @@ class LocalWriter:
     def record(self, current: Current) -> None:
         """Write the record alone."""
         with volume_errors(f"record {current.revision} of {current.model}"):
-            bounded = Current(
-                current.model, current.revision, current.listing, current.published_at,
-                current.previous[:KEEP_PREVIOUS], current.pin,
-            )  # fmt: skip
+            bounded = replace(current, previous=current.previous[:KEEP_PREVIOUS])
             replace_file(self._paths.current, bounded.to_json())
 
     def quarantine(self, record: Quarantine) -> None:
