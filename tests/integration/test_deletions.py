@@ -320,6 +320,16 @@ def test_too_many_at_once_stay_all_until_they_are_back(tmp_path: Path, rules: De
     assert health(world)[0] is Status.HEALTHY
 
 
+def test_what_one_comparison_finds_counts_before_its_tombstones_are_written(tmp_path: Path) -> None:
+    world = fleet(tmp_path, rules=AT_ONCE)
+    for n in range(4):
+        world.remove(f"m{n}")
+    for model in world.compare()[0]:
+        for _ in range(2):
+            world.sync(model)
+    assert len(shown(world)) == 10, "not even the first"
+
+
 def test_a_restart_does_not_forget_that_deletions_are_held_back(world: World) -> None:
     for n in range(5):
         world.remove(f"m{n}")
@@ -438,6 +448,10 @@ def test_a_link_that_is_back_beside_its_record_is_what_counts(world: World) -> N
     world.clock.advance(GRACE)
     work_off(world)
     (world.base / "m0").symlink_to(target)  # as a power loss can bring it back
+    world.clock.advance(GRACE)
+    work_off(world)
+    assert "m0" not in shown(world)
+    (world.base / "m0").symlink_to(target)
     world.upload("m0", V1)
     work_off(world)
     assert current(world, "m0")["unpublished_at"] is None

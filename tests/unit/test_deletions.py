@@ -88,6 +88,11 @@ def test_what_readers_do_not_see_cannot_go() -> None:
     assert decide(None) == Gone("no weight file in the bucket: what is published stays"), "a damaged record"
 
 
+def test_a_link_that_is_back_beside_the_record_of_its_withdrawal_goes_again() -> None:
+    found = decide(record(gone_since=NOW - 600, unpublished_at=NOW - 1))
+    assert isinstance(found, Unpublish)
+
+
 def fleet(number: int, *, gone: int = 0, went: int = 0, went_at: float = NOW - 60) -> list[Current]:
     """So many published models, some of them gone; and some that were withdrawn beside them."""
     published = [record(f"m{n:02}", gone_since=NOW - 60 if n < gone else None) for n in range(number)]

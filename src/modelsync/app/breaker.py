@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 
 from modelsync.core.deletions import DeletionRules, Review, review
 from modelsync.core.facts import DeletionsReviewed, HealthChanged
@@ -28,7 +27,6 @@ class Breaker:
         self._rules = rules
         self._lock = threading.Lock()
         self._records: dict[ModelId, Current] | None = None
-        self._gone: dict[ModelId, float] = {}
         self._bucket_empty = False
         self._missing: int | None = None
 
@@ -36,18 +34,13 @@ class Breaker:
         """Judge after a complete comparison.
 
         Args:
-            records: of all models on the volume; those that are gone have a tombstone here, though it may not
-                be written yet: all that one comparison found count together.
+            records: of all models on the volume; one that left has a tombstone here, though it may not be written
+                yet: all that one comparison finds count together.
             bucket_empty: the bucket has no model.
             now: seconds since the epoch.
         """
         with self._lock:
             self._records = dict(records)
-            self._gone = {
-                model: current.gone_since
-                for model, current in records.items()
-                if current.gone_since is not None and current.unpublished_at is None
-            }
             self._bucket_empty = bucket_empty
             return self._judge(self._records, now)
 
@@ -61,7 +54,6 @@ class Breaker:
             if self._records is None:
                 self._records = self._read()
             self._records[current.model] = current
-            self._gone.pop(current.model, None)
             if current.gone_since is None:
                 self._bucket_empty = False
             self._judge(self._records, now)
@@ -77,11 +69,7 @@ class Breaker:
             return self._judge(self._records, now).held
 
     def _read(self) -> dict[ModelId, Current]:
-        records = {current.model: current for current in self._volume.records()}
-        for model, since in self._gone.items():
-            if model in records and records[model].gone_since is None:
-                records[model] = replace(records[model], gone_since=since)
-        return records
+        return {current.model: current for current in self._volume.records()}
 
     def _judge(self, records: Mapping[ModelId, Current], now: float) -> Review:
         if self._missing is None:

@@ -119,7 +119,7 @@ class Comparison:
         seen.add(model)
         published = self._volume.published(model)
         if published.current is not None:
-            records[model] = published.current
+            records[model] = replace(published.current, gone_since=None)
             self._known(published.current)
             if published.current.pin is not None:
                 return False

@@ -55,7 +55,7 @@ def depart(published: Published, *, now: float, rules: DeletionRules) -> Gone | 
         rules: what deletions go by.
     """
     current = published.current
-    if current is None or current.unpublished_at is not None:
+    if current is None or (current.unpublished_at is not None and published.linked is None):
         return Gone("no weight file in the bucket" + (": what is published stays" if published.linked else ""))
     if current.pin is not None:
         return Noop(f"pinned to {current.revision}: {current.pin}; the bucket has it no more")

@@ -47,11 +47,7 @@ class LocalWriter:
         with volume_errors(f"mend the record of {self._paths.model}"):
             linked = linked_revision(self._paths)
             current = read_current(self._paths)
-            if linked is None:
-                return
-            if current is not None and current.revision == linked:
-                if current.unpublished_at is not None:
-                    self.record(replace(current, unpublished_at=None))
+            if linked is None or (current is not None and current.revision == linked):
                 return
             manifest = read_manifest(self._paths, linked)
             if manifest is None:
