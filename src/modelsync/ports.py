@@ -98,10 +98,10 @@ class ObjectStore(Protocol):
         ...
 
     def uploads(self, prefix: str) -> Iterator[Upload]:
-        """List multipart uploads in progress whose keys start with the prefix, as a stream.
+        """List multipart uploads in progress whose keys start with the prefix, as a stream of bounded length.
 
         Raises:
-            NotOffered: the store has no such list, does not allow it, or it has no end.
+            NotOffered: the store has no such list, or does not allow it.
         """
         ...
 

@@ -267,6 +267,7 @@ def test_a_model_that_the_configuration_leaves_out_has_not_left_the_bucket(world
     other = World(world.base, store=world.bucket, naming=Naming(exclude=("m0", "m1")), rules=AT_ONCE)
     for _ in range(3):
         work_off(other)
+        other.sync("m0")  # as by its name on the command line
     assert shown(other) == [f"m{n}" for n in range(10)]
     assert other.board.gone() == {}
 

@@ -168,7 +168,7 @@ class Comparison:
                 self._observe(ModelGone(model, since, held or reason))
                 if seconds is not None:
                     mark(model, seconds)
-            case Unpublish(since=since) if held is not None:
+            case Unpublish(since=since, visible=True) if held is not None:
                 self._observe(ModelGone(model, since, held))
             case Unpublish():
                 mark(model, 0.0)

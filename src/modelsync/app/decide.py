@@ -13,7 +13,7 @@ from modelsync.core.manifest import Published
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import Digest, RemoteObject, Snapshot, gather, revision_of
 from modelsync.core.parts import Span
-from modelsync.core.plan import Build, Decision, Refuse, Wait, await_files, plan, triage
+from modelsync.core.plan import Build, Decision, Gone, Refuse, Wait, await_files, plan, triage
 from modelsync.errors import Rejected
 from modelsync.ports import Clock, ObjectStore, Observer, Volume
 
@@ -93,6 +93,8 @@ class Decider:
         """
         snapshot, options = look.snapshot, self._options
         if snapshot is None:
+            if not options.naming.covers(context.model):
+                return Gone("MODEL_INCLUDE, MODEL_EXCLUDE or MODEL_DEPTH leave it out: what is published stays")
             return depart(on_volume, now=look.at, rules=options.deletions)
         answer = triage(
             snapshot, on_volume, s3_now=look.at, settle_seconds=options.settle.seconds, quiet_seconds=quiet_seconds

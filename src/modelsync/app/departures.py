@@ -15,8 +15,6 @@ from modelsync.core.plan import Leave, Unpublish
 from modelsync.errors import ObjectChanged
 from modelsync.ports import Observer, Writer
 
-_HELD_RECHECK_SECONDS = 300.0
-
 
 class Departures:
     """Carries out what was decided about a model that is not in the bucket. Its writer is held meanwhile."""
@@ -55,23 +53,21 @@ class Departures:
         return SyncResult(Outcome.NOOP, leave.reason, current.revision, leave.seconds)
 
     def unpublish(
-        self, work: Work, end: Unpublish, on_volume: Published, current: Current, writer: Writer, context: SyncContext
+        self, work: Work, end: Unpublish, current: Current, look: Look, writer: Writer, context: SyncContext
     ) -> SyncResult:
-        """Withdraw the model from its readers, if one more listing confirms it and the breaker lets it.
+        """Withdraw the model from its readers, if the breaker lets it and one more listing confirms it.
 
         Raises:
             ObjectChanged: it is in the bucket again.
             StoreUnavailable, StoreDenied, BucketMissing: nothing is withdrawn.
             VolumeFailed: the file system refused.
         """
-        with context.stage("list again"):
-            look = self._decider.look(work.model)
-            if look.snapshot is not None:
-                raise ObjectChanged("the model is in the bucket again")
-            held = None if on_volume.linked is None else self.held_back(look.at)
-        if held is not None:
+        if (held := self.held_back(end, look.at)) is not None:
             self._observe(ModelGone(work.model, end.since, held))
-            return SyncResult(Outcome.NOOP, held, current.revision, _HELD_RECHECK_SECONDS)
+            return SyncResult(Outcome.NOOP, held, current.revision)
+        with context.stage("list again"):
+            if self._decider.look(work.model).snapshot is not None:
+                raise ObjectChanged("the model is in the bucket again")
         gone = replace(current, gone_since=end.since, unpublished_at=look.at)
         with context.stage("unpublish"):
             writer.unpublish(gone)
@@ -79,12 +75,15 @@ class Departures:
         self._breaker.note(gone, look.at)
         return SyncResult(Outcome.SUCCESS, end.reason)
 
-    def held_back(self, now: float) -> str | None:
-        """Why nothing may be withdrawn at this time by S3's clock, or None.
+    def held_back(self, end: Unpublish, now: float) -> str | None:
+        """Why the model may not be withdrawn at this time by S3's clock, or None.
 
         Raises:
             StoreUnavailable, StoreDenied, BucketMissing, VolumeFailed: nobody can say.
         """
-        if self._decider.bucket_is_empty():
-            return "the bucket is empty below its prefix: that is never taken for a deletion"
-        return self._breaker.refusal(now)
+        if not end.visible:
+            return None
+        if (held := self._breaker.refusal(now)) is not None:
+            return held
+        empty = "the bucket is empty below its prefix: that is never taken for a deletion"
+        return empty if self._decider.bucket_is_empty() else None

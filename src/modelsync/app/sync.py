@@ -136,7 +136,7 @@ class ModelSync:
         on_volume = self._volume.published(model)
         look = self._decider.look(model)
         decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"))
-        if isinstance(decision, Unpublish) and (held := self._departures.held_back(look.at)) is not None:
+        if isinstance(decision, Unpublish) and (held := self._departures.held_back(decision, look.at)) is not None:
             return Leave(held, decision.since, known=True)
         return decision
 
@@ -174,7 +174,7 @@ class ModelSync:
             case Leave() if on_volume.current is not None:
                 return self._departures.leave(decision, on_volume.current, look, writer)
             case Unpublish() if on_volume.current is not None:
-                return self._departures.unpublish(work, decision, on_volume, on_volume.current, writer, context)
+                return self._departures.unpublish(work, decision, on_volume.current, look, writer, context)
             case _:
                 pass
         return as_result(decision, on_volume)

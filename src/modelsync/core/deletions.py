@@ -63,7 +63,7 @@ def depart(published: Published, *, now: float, rules: DeletionRules) -> Gone | 
     since = current.gone_since if current.gone_since is not None and known else now
     left = f"it left the bucket, seen first at {moment(since)}"
     if published.linked is None:
-        return Unpublish(current.revision, f"{left}; its link is gone already", since)
+        return Unpublish(current.revision, f"{left}; its link is gone already", since, visible=False)
     if rules.policy is Policy.KEEP:
         return Leave(f"{left}; DELETE_POLICY=keep leaves it to its readers", since, known=known)
     due = since + rules.grace_seconds

@@ -51,11 +51,15 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Unpublish:
-    """The model left the bucket and its grace is over: withdraw its link, if the breaker lets it."""
+    """The model left the bucket and its grace is over: withdraw its link, if the breaker lets it.
+
+    `visible`: there is a link to withdraw; else it only has to be put on record that it is gone.
+    """
 
     revision: Revision
     reason: str
     since: float
+    visible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
