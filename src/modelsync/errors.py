@@ -16,6 +16,7 @@
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
     │   └── ModelBusy           another worker holds the model's writer lock
     ├── ObjectChanged           list and plan again: what was planned is no longer there
+    ├── NotOffered              do without it: S3 does not offer or allow the call
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -156,6 +157,10 @@ class ModelBusy(TryAgain):
 
 class ObjectChanged(ModelSyncError):
     """An object was replaced or removed since it was listed."""
+
+
+class NotOffered(ModelSyncError):
+    """S3, or a store that speaks its protocol, does not offer a call or does not allow it."""
 
 
 class Rejected(ModelSyncError):

@@ -25,7 +25,7 @@ from modelsync.core.manifest import (
     Scrubbed,
 )
 from modelsync.core.names import ModelId, RelPath
-from modelsync.core.objects import RemoteObject, Revision
+from modelsync.core.objects import RemoteObject, Revision, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.core.verify import Entry
@@ -107,6 +107,14 @@ class ObjectStore(Protocol):
         """List as a stream, page by page, in key order. A page that fails ends it with an error."""
         ...
 
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        """List multipart uploads in progress whose keys start with the prefix, as a stream of bounded length.
+
+        Raises:
+            NotOffered: the store has no such list, or does not allow it.
+        """
+        ...
+
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details, checksums among them.
 
@@ -175,6 +183,11 @@ class Queue(Protocol):
     @property
     def visibility_seconds(self) -> float:
         """For how long a received message stays hidden from others."""
+        ...
+
+    @property
+    def redrives(self) -> bool | None:
+        """Whether a message that is received too often is moved to another queue; None if `check` could not see it."""
         ...
 
     def check(self) -> None:
@@ -332,6 +345,10 @@ class Volume(Protocol):
         """What the volume says of a model, known or not."""
         ...
 
+    def records(self) -> Iterator[Current]:
+        """The record of each model that has one, as it is right now."""
+        ...
+
     def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
         """The manifest of a kept revision; None if it is not there or cannot be read."""
         ...
@@ -409,6 +426,14 @@ class Writer(Protocol):
 
         Raises:
             Rejected: rule `path-taken`; something that modelsync did not make is in the link's place.
+        """
+        ...
+
+    def unpublish(self, current: Current) -> None:
+        """Take the model's link away from readers, durably and at once, and put that on record; revisions stay.
+
+        Args:
+            current: what the record will say.
         """
         ...
 

@@ -22,11 +22,16 @@ class Subject:
     """A store under test, and a way to change its bucket."""
 
     def __init__(
-        self, store: ObjectStore, put: Callable[[str, bytes], object], remove: Callable[[str], object]
+        self,
+        store: ObjectStore,
+        put: Callable[[str, bytes], object],
+        remove: Callable[[str], object],
+        begin_upload: Callable[[str], object],
     ) -> None:
         self.store = store
         self.put = put
         self.remove = remove
+        self.begin_upload = begin_upload
 
     def find(self, key: str) -> RemoteObject:
         return next(remote for remote in self.store.list(key).objects if remote.key == key)
@@ -49,7 +54,7 @@ def real_store(emulator: Emulator, bucket: str) -> S3Store:
 def subject(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Subject]:
     if request.param == "fake":
         fake = FakeStore()
-        yield Subject(fake, fake.put, fake.remove)
+        yield Subject(fake, fake.put, fake.remove, fake.begin_upload)
         return
     name = f"test-{uuid.uuid4().hex[:12]}"
     s3 = emulator.client("s3")
@@ -59,6 +64,7 @@ def subject(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Subj
         store,
         lambda key, content: s3.put_object(Bucket=name, Key=key, Body=content, ChecksumAlgorithm="CRC64NVME"),
         lambda key: s3.delete_object(Bucket=name, Key=key),
+        lambda key: s3.create_multipart_upload(Bucket=name, Key=key),
     )
     store.close()
 
@@ -144,6 +150,16 @@ def test_a_removed_object_is_not_read(subject: Subject) -> None:
     for ask in (lambda: subject.read(remote), lambda: subject.store.head(remote)):
         with pytest.raises(ObjectChanged):
             ask()
+
+
+def test_uploads_in_progress_are_listed_below_a_prefix(subject: Subject) -> None:
+    for key in ("a/m.onnx", "b/ä b+%.onnx", "b/m.onnx"):
+        subject.begin_upload(key)
+    subject.put("b/c.json", b"{}")
+    uploads = list(subject.store.uploads("b/"))
+    assert sorted(upload.key for upload in uploads) == ["b/m.onnx", "b/ä b+%.onnx"]
+    assert all(upload.begun_at > 1e9 for upload in uploads)
+    assert list(subject.store.uploads("c/")) == []
 
 
 def test_a_closed_store_gives_nothing(subject: Subject) -> None:

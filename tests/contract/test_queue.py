@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -104,3 +105,17 @@ def test_the_real_queue_takes_the_visibility_of_its_queue(emulator: Emulator) ->
     assert queue.visibility_seconds == 30, "a safe guess until it was asked for"
     queue.check()
     assert queue.visibility_seconds == 44
+
+
+def test_the_real_queue_knows_whether_it_redrives(emulator: Emulator) -> None:
+    sqs = emulator.client("sqs")
+    urls = [sqs.create_queue(QueueName=f"test-{uuid.uuid4().hex}")["QueueUrl"] for _ in range(2)]
+    queue = real_queue(emulator.url, urls[0])
+    assert queue.redrives is None, "not asked yet"
+    queue.check()
+    assert queue.redrives is False
+    arn = sqs.get_queue_attributes(QueueUrl=urls[1], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "5"})
+    sqs.set_queue_attributes(QueueUrl=urls[0], Attributes={"RedrivePolicy": policy})
+    queue.check()
+    assert queue.redrives is True

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from fakes.store import FakeStore
+from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Outcome
+from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from support.damage import flip
 from support.world import World
@@ -76,7 +78,7 @@ def die_before(step: int) -> None:
 def world(base: Path, files: dict[str, bytes]) -> World:
     """A worker of its own on the volume; one connection, so that steps come in one order."""
     store = FakeStore()
-    made = World(base, store=store, concurrency=1)
+    made = World(base, store=store, concurrency=1, rules=DeletionRules(grace_seconds=0))
     made.upload("alice", files)
     return made
 
@@ -200,3 +202,55 @@ def test_repeated_deaths_get_the_job_done_at_last(tmp_path: Path) -> None:
     assert life > 1, "one life was not enough"
     assert seen_by_a_reader(tmp_path) == V2
     assert not [name for name in names(tmp_path) if ".tmp-" in name or "staging" in name]
+
+
+def test_death_while_a_model_is_withdrawn_leaves_it_whole_or_gone(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+
+    def others(base: Path) -> World:
+        made = world(base, {})
+        made.upload("bob", V1)
+        return made
+
+    def publish() -> None:
+        made = others(template)
+        made.upload("alice", V1)
+        assert {made.sync(model).outcome for model in ("alice", "bob")} == {Outcome.SUCCESS}
+
+    assert in_child(publish) == 0
+    step = 0
+    ended = DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        shutil.copytree(template, base, symlinks=True)
+
+        def work(base: Path = base, step: int = step) -> None:
+            made = others(base)
+            die_before(step)
+            made.sync("alice")  # the tombstone
+            assert made.sync("alice").outcome is Outcome.SUCCESS
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert seen_by_a_reader(base) in ([None] if ended == 0 else [V1, None]), f"step {step}"
+
+        def recover(base: Path = base) -> None:
+            made = others(base)
+            while made.compare()[0]:
+                made.sync("alice")
+            assert seen_by_a_reader(base) is None
+            current = made.volume.published(ModelId("alice")).current
+            assert current is not None
+            assert current.unpublished_at is not None
+            assert not [name for name in names(base) if ".tmp-" in name]
+            made.bucket.calls.clear()
+            made.upload("alice", V1)
+            assert made.sync("alice").outcome is Outcome.SUCCESS
+            assert made.bucket.calls["get"] == 0, "the revision was kept"
+
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) == V1, f"step {step}"
+        shutil.rmtree(base)
+    assert step > 8, "the steps were really counted"

@@ -61,7 +61,11 @@ class SigningS3(LoopbackServer):
 
     def gets(self) -> list[Request]:
         """The requests for objects' bytes."""
-        return [request for request in self.seen if request.method == "GET" and "list-type" not in request.query]
+        return [
+            request
+            for request in self.seen
+            if request.method == "GET" and not {"list-type", "uploads"} & set(request.query)
+        ]
 
     def answer(self, request: Request) -> Answer:
         self.before_answer(request)

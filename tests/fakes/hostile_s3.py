@@ -40,7 +40,7 @@ class Stored:
 
 @dataclass
 class Exchange:
-    """A request and its answer. `kind`: LIST, GET, HEAD or PART, a HEAD for one part.
+    """A request and its answer. `kind`: LIST, UPLOADS, GET, HEAD or PART, a HEAD for one part.
 
     `end` says what follows the last byte that is sent. `stop_in_head` and `stop_in_body` send no
     more than so many bytes, `pace` one byte at a time.
@@ -193,13 +193,14 @@ class S3:
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         key = unquote(parts.path.removeprefix(f"/{BUCKET}/"))
-        kind = "PART" if "partNumber" in query else "LIST" if not key else method
+        kind = "UPLOADS" if "uploads" in query else "PART" if "partNumber" in query else "LIST" if not key else method
         exchange = Exchange(kind, key, headers, query, connection)
         exchange.answer = {"Content-Length": "", "Date": formatdate(usegmt=True)}
         with self.lock:
             self.log.append(exchange)
             exchange.stored = self._objects.get(key)
-            {"LIST": self._list, "PART": self._part}.get(kind, self._object)(exchange)
+            answer = {"LIST": self._list, "PART": self._part, "UPLOADS": self._uploads}.get(kind, self._object)
+            answer(exchange)
             exchange.answer["Content-Length"] = str(len(exchange.body))
             faults = [rule.fault for rule in self._rules if rule.befalls(exchange)]
         for fault in faults:
@@ -216,6 +217,10 @@ class S3:
             + "".join(self._entry(key) for key in page)
             + "</ListBucketResult>"
         ).encode()
+
+    @staticmethod
+    def _uploads(exchange: Exchange) -> None:
+        exchange.body = b"<ListMultipartUploadsResult></ListMultipartUploadsResult>"
 
     def _entry(self, key: str) -> str:
         stored = self._objects[key]

@@ -26,6 +26,7 @@ class FakeQueue:
     now: Callable[[], float]
     name: str = "fake"
     visibility_seconds: float = 30.0
+    redrives: bool | None = True
     outage: bool = False
     missing: bool = False
     on_empty: Callable[[], None] = lambda: None

@@ -13,10 +13,10 @@ from typing import Literal
 
 from awscrt.checksums import crc32, crc32c, crc64nvme
 
-from modelsync.core.objects import RemoteObject
+from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import BucketMissing, ModelSyncError, ObjectChanged, Stopped, StoreUnavailable
+from modelsync.errors import BucketMissing, ModelSyncError, NotOffered, ObjectChanged, Stopped, StoreUnavailable
 from modelsync.ports import Body, Listing, ObjectStore
 
 _ALGORITHMS: dict[str, tuple[Callable[[bytes], int], int]] = {
@@ -36,6 +36,8 @@ class FakeStore:
     algorithm: str = "crc64nvme"
     calls: Counter[str] = field(default_factory=Counter)
     missing: bool = False
+    hides_uploads: bool = False
+    _uploads: dict[str, Upload] = field(default_factory=dict)
     _objects: dict[str, tuple[RemoteObject, bytes, int]] = field(default_factory=dict)
     _closed: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -58,6 +60,15 @@ class FakeStore:
         with self._lock:
             del self._objects[key]
 
+    def begin_upload(self, key: str) -> None:
+        """Begin a multipart upload; `end_upload` ends it, finished or not."""
+        with self._lock:
+            self._uploads[key] = Upload(key, self.now())
+
+    def end_upload(self, key: str) -> None:
+        with self._lock:
+            del self._uploads[key]
+
     def _use(self, call: str) -> None:
         with self._lock:
             self.calls[call] += 1
@@ -76,6 +87,14 @@ class FakeStore:
         objects = self.list(prefix).objects
         for start in range(0, len(objects), self.page_size):
             yield from objects[start : start + self.page_size]
+
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        self._use("uploads")
+        if self.hides_uploads:
+            raise NotOffered("not allowed by the test")
+        with self._lock:
+            found = sorted((key for key in self._uploads if key.startswith(prefix)), key=str.encode)
+            yield from [self._uploads[key] for key in found]
 
     def _find(self, remote: RemoteObject) -> tuple[ObjectDetails, bytes]:
         with self._lock:
@@ -166,6 +185,10 @@ class FaultyStore:
             if number == 1:
                 self._next("scan")
             yield remote
+
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        self._next("uploads")
+        return self._store.uploads(prefix)
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         self._next("head")

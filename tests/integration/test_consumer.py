@@ -156,6 +156,30 @@ def test_a_message_that_nobody_can_read_is_left_to_the_redrive_policy(scene: Sce
     assert scene.queue.hidden_seconds[0] == 60, "the second time it is hidden for longer"
 
 
+def test_a_queue_without_redrive_policy_is_degraded_while_it_holds_what_nobody_can_read(scene: Scene) -> None:
+    def health() -> tuple[Status, str]:
+        scene.receive()
+        told = [fact for fact in scene.facts if isinstance(fact, HealthChanged)][-1]
+        return told.status, told.reason
+
+    scene.queue.redrives = False
+    status, reason = health()
+    assert status is Status.HEALTHY
+    assert "warning: the queue has no redrive policy" in reason
+    scene.queue.send("nonsense")
+    assert health()[0] is Status.DEGRADED
+    for _ in range(20):
+        scene.clock.advance(max(scene.queue.hidden_seconds))
+        assert health()[0] is Status.DEGRADED, "it comes back and back"
+    [message] = scene.queue._messages
+    scene.queue._messages.remove(message)  # an operator took it out
+    scene.clock.advance(931)
+    assert health()[0] is Status.HEALTHY
+    scene.queue.redrives = True
+    scene.queue.send("nonsense")
+    assert health() == (Status.HEALTHY, "messages are received")
+
+
 def test_a_commit_file_is_not_waited_for_any_longer(scene: Scene) -> None:
     start = scene.clock.now()
     scene.send("v/alice/m.onnx")

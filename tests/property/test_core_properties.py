@@ -6,16 +6,21 @@ import itertools
 import json
 import os.path
 import string
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelsync.core.commit import parse_commit
+from modelsync.core.deletions import DeletionRules, depart, review
 from modelsync.core.events import ObjectEvent, Unparsable, parse_events
+from modelsync.core.manifest import Current
+from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import Located, ModelId, Naming, clash, decode, encode, fold, locate, parents
-from modelsync.core.objects import RemoteObject, Snapshot, gather, gather_all, revision_of
+from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, gather_all, revision_of
 from modelsync.core.parts import split
+from modelsync.core.plan import Leave, Unpublish
 from modelsync.errors import Rejected
 
 hostile_segments = st.sampled_from(
@@ -130,3 +135,40 @@ def test_splitting_a_listing_loses_no_model(found: list[RemoteObject]) -> None:
     for model, snapshots in split_up.items():
         if len(snapshots) == 1 and sum(1 for name, _ in groups if name == model) == 1:
             assert snapshots[0].digest == whole[model]
+
+
+@given(
+    st.integers(1, 12),
+    st.sampled_from([0.1, 0.3, 0.5, 1.0]),
+    st.sampled_from([0.0, 600.0, 7200.0]),
+    st.lists(st.tuples(st.sampled_from(["delete", "restore", "wait"]), st.integers(0, 11)), max_size=40),
+)
+def test_no_more_models_go_within_a_window_than_its_start_allows_for(
+    number: int, max_fraction: float, grace_seconds: float, happenings: list[tuple[str, int]]
+) -> None:
+    rules = DeletionRules(grace_seconds=grace_seconds, max_fraction=max_fraction)
+    records = {n: Current(ModelId(str(n)), Revision("r"), Digest("d"), 0.0) for n in range(number)}
+    gone: set[int] = set()
+    now, missing = 1e9, 0
+    for what, which in happenings:
+        if what == "wait":
+            now += 400.0 * which
+        elif which < number:
+            (gone.add if what == "delete" else gone.discard)(which)
+        for n, record in records.items():
+            if n not in gone:
+                records[n] = replace(record, gone_since=None, unpublished_at=None)
+                continue
+            linked = None if record.unpublished_at is not None else record.revision
+            match depart(OnVolume(record, linked), now=now, rules=rules):
+                case Leave(known=False, since=since):
+                    records[n] = replace(record, gone_since=since)
+                case Unpublish():
+                    found = review(records.values(), now=now, rules=rules, missing=missing)
+                    missing = found.missing
+                    if found.held is None:
+                        records[n] = replace(record, unpublished_at=now)
+        shown = [record for record in records.values() if record.unpublished_at is None]
+        went = [at for record in records.values() if (at := record.unpublished_at) and at >= now - rules.window_seconds]
+        assert shown, "something always stays"
+        assert len(went) <= max(1, (len(shown) + len(went)) * max_fraction)

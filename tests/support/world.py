@@ -13,14 +13,19 @@ from fakes.store import FakeStore, FaultyStore
 from modelsync.adapters.volume import LocalVolume
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.board import Board
+from modelsync.app.breaker import Breaker
 from modelsync.app.compare import Comparison
+from modelsync.app.decide import DecideOptions, Decider
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.repair import Repairer
+from modelsync.app.result import SyncResult
+from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
-from modelsync.app.sync import ModelSync, SyncOptions, SyncResult
+from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
+from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
@@ -42,6 +47,8 @@ class World:
         budget_bytes: int = 0,
         bandwidth: int = 0,
         volume: LocalVolume | None = None,
+        rules: DeletionRules | None = None,
+        stale_seconds: float = 86400.0,
     ) -> None:
         self.base = base
         self.clock = VirtualClock()
@@ -59,14 +66,24 @@ class World:
         self.fetcher = Fetcher(
             self.store, FetchOptions(concurrency=concurrency, attempts=3), Bandwidth(bandwidth, self.clock)
         )
+        self.rules = rules or DeletionRules()
+        self.breaker = Breaker(self.volume, self.observe, self.rules)
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
             fetcher=self.fetcher,
+            decider=Decider(
+                store=self.store,
+                volume=self.volume,
+                namespace=self.namespace,
+                clock=self.clock,
+                observe=self.observe,
+                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
+            ),
+            breaker=self.breaker,
             clock=self.clock,
             observe=self.observe,
-            namespace=self.namespace,
-            options=SyncOptions(self.naming, "s3://test/", settle_seconds, SpaceRules(min_free_bytes, budget_bytes)),
+            options=SyncOptions("s3://test/", SpaceRules(min_free_bytes, budget_bytes)),
         )
         self.verifier = Verifier(self.volume)
         self.repairer = Repairer(self.volume, self.verifier, self.clock, self.observe)
@@ -75,6 +92,8 @@ class World:
             volume=self.volume,
             namespace=self.namespace,
             naming=self.naming,
+            breaker=self.breaker,
+            rules=self.rules,
             clock=self.clock,
             observe=self.observe,
         )
@@ -102,15 +121,28 @@ class World:
             f"{self.naming.prefix}{model}/modelsync.json", json.dumps({"version": 1, "files": entries}).encode()
         )
 
+    def remove(self, model: str) -> None:
+        """Delete all objects of a model."""
+        for remote in self.bucket.list(f"{self.naming.prefix}{model}/").objects:
+            self.bucket.remove(remote.key)
+
     def sync(self, model: str) -> SyncResult:
         """Sync one model, once."""
         work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [])
         return self.sync_models.sync(work, stop=self.stop, beat=lambda: None)
 
     def compare(self) -> tuple[list[ModelId], Reconciled]:
-        """Compare bucket and volume; return the models that are not in step."""
+        """Compare bucket and volume; return the models that need a look now. `later`: those that do later, and when."""
         marked: list[ModelId] = []
-        return marked, self.comparison.run(marked.append, self.stop, lambda: None)
+        self.later: dict[ModelId, float] = {}
+
+        def mark(model: ModelId, delay_seconds: float) -> None:
+            if delay_seconds > 0:
+                self.later[model] = delay_seconds
+            else:
+                marked.append(model)
+
+        return marked, self.comparison.run(mark, self.stop, lambda: None)
 
     def verify(self, model: str) -> Verified:
         """Read a model's revisions and hold them against their manifests."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from modelsync.core.backoff import backoff_seconds
-from modelsync.core.health import Check, Status, move, silent, sync_check, verdict
+from modelsync.core.health import Check, Status, move, queue_check, silent, sync_check, verdict
 from modelsync.core.manifest import (
     BadRecord,
     Current,
@@ -102,6 +103,21 @@ def test_failing_models_are_named() -> None:
     assert (status, reason) == (Status.DEGRADED, "a: y (and 1 more)")
 
 
+@pytest.mark.parametrize("redrives", [True, None])
+@pytest.mark.parametrize("unreadable", [True, False])
+def test_a_queue_that_redrives_or_may_is_healthy(redrives: bool | None, unreadable: bool) -> None:  # noqa: FBT001
+    assert queue_check("it answers", redrives=redrives, unreadable=unreadable) == (Status.HEALTHY, "it answers")
+
+
+def test_a_queue_without_redrive_policy_warns_and_is_degraded_once_it_matters() -> None:
+    status, reason = queue_check("it answers", redrives=False, unreadable=False)
+    assert status is Status.HEALTHY
+    assert reason.startswith("it answers; warning: the queue has no redrive policy")
+    status, reason = queue_check("it answers", redrives=False, unreadable=True)
+    assert status is Status.DEGRADED
+    assert "give it a dead-letter queue" in reason
+
+
 def test_loops_that_do_not_beat_are_told() -> None:
     assert silent({"a": (10.0, 5.0), "b": (10.0, 50.0)}, 20.0) == {"a": 10.0}
 
@@ -111,6 +127,7 @@ RECORDS = [
     Manifest(ALICE, REVISION, LISTING, (FileRecord(RelPath("a/ä.onnx"), 1, "e", None, "0" * 16, "crc64nvme"),),
              single=False, source="s3://b/", created_at=1.5, sync_id="s"),
     Current(ALICE, REVISION, LISTING, 1.5, (Superseded(Revision("q"), 1.0),), pin=None),
+    Current(ALICE, REVISION, LISTING, 1.5, gone_since=2.5, unpublished_at=3.5),
     Quarantine(ALICE, REVISION, LISTING, "key", "why", 1.5),
     Quarantine(ALICE, REVISION, LISTING, "checksum", "why", 1.5, Mismatch("a.onnx", "crc64nvme", "x", "y")),
     Reconciled(1.5, 1, 2, 3, 4, 5),
@@ -142,3 +159,13 @@ def test_record_and_link_must_agree() -> None:
     assert not Published(current, linked=REVISION).consistent, "the link dangles"
     assert not Published(current).consistent
     assert not Published(linked=REVISION).consistent
+    withdrawn = replace(current, gone_since=1.0, unpublished_at=2.0)
+    assert Published(withdrawn, kept=frozenset({REVISION})).consistent
+    assert not Published(withdrawn, linked=REVISION, kept=frozenset({REVISION})).consistent, "the link is back"
+
+
+def test_a_record_without_the_fields_of_deletions_is_read() -> None:
+    current = Current(ALICE, REVISION, LISTING, 1.5)
+    fields = json.loads(current.to_json())
+    del fields["gone_since"], fields["unpublished_at"]
+    assert Current.from_json(json.dumps(fields).encode()) == current

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.clock import VirtualClock
-from modelsync.app.dirty import DirtyModels, Work
+from modelsync.app.dirty import DirtyModels, News, Work
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 
@@ -39,7 +39,7 @@ def take(dirty: DirtyModels) -> Work:
 def test_marking_twice_is_marking_once(dirty: DirtyModels) -> None:
     claims = [Claim(), Claim()]
     for claim, event_at in zip(claims, (5.0, 3.0), strict=True):
-        dirty.mark(A, why="event", event_at=event_at, claim=claim)
+        dirty.mark(A, why="event", news=News(event_at), claim=claim)
     dirty.mark(B, why="event")
     work = take(dirty)
     assert (work.model, work.event_at) == (A, 3.0), "the oldest event counts"
@@ -81,7 +81,7 @@ def test_a_model_marked_while_it_is_synced_is_synced_again_but_not_at_once(dirty
 
 def test_a_failed_model_comes_again_with_its_claims(dirty: DirtyModels, clock: VirtualClock) -> None:
     claim = Claim()
-    dirty.mark(A, why="event", event_at=7.0, claim=claim)
+    dirty.mark(A, why="event", news=News(7.0), claim=claim)
     start = clock.now()
     dirty.done(take(dirty), Outcome.ERROR, retry_seconds=10)
     again = take(dirty)
@@ -109,3 +109,62 @@ def test_closing_lets_running_work_end_and_hands_out_no_more(dirty: DirtyModels,
     assert dirty.take(lambda: None) is None
     dirty.park(work)
     assert dirty.drain(clock.monotonic() + 5)
+
+
+def test_a_settled_model_that_is_to_be_looked_at_later_is_settled_for_its_claims(
+    dirty: DirtyModels, clock: VirtualClock
+) -> None:
+    claim = Claim()
+    dirty.mark(A, why="event", news=News(7.0), claim=claim)
+    start = clock.now()
+    dirty.done(take(dirty), Outcome.NOOP, retry_seconds=3600)
+    assert claim.told == [(A, Outcome.NOOP, True)]
+    again = take(dirty)
+    assert clock.now() - start == pytest.approx(3600)
+    assert (again.claims, again.event_at) == ([], None)
+
+
+def test_an_event_brings_a_later_look_forward(dirty: DirtyModels, clock: VirtualClock) -> None:
+    dirty.mark(A, why="reconcile", delay_seconds=3600)
+    start = clock.now()
+    dirty.mark(A, why="event", delay_seconds=2, news=News())
+    take(dirty)
+    assert clock.now() - start == pytest.approx(2)
+
+
+def test_work_knows_when_the_last_event_came(dirty: DirtyModels, clock: VirtualClock) -> None:
+    dirty.mark(A, why="reconcile")
+    first = take(dirty)
+    assert clock.monotonic() - first.heard_at == float("inf")
+    dirty.mark(A, why="event", news=News())
+    heard_at = clock.monotonic()
+    dirty.done(first, Outcome.WAITING, retry_seconds=5)
+    second = take(dirty)
+    assert second.heard_at == heard_at
+    dirty.done(second, Outcome.WAITING, retry_seconds=5)
+    assert take(dirty).heard_at == heard_at, "it is remembered over retries"
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_running_sync_hears_of_a_new_commit_and_of_nothing_else(dirty: DirtyModels, commit: bool) -> None:  # noqa: FBT001
+    dirty.mark(A, why="event", news=News(commit=True))
+    work = take(dirty)
+    assert not work.new_commit.is_set(), "that one is what it works on"
+    dirty.mark(B, why="event", news=News(commit=True))
+    assert not work.new_commit.is_set()
+    dirty.mark(A, why="event", news=News(commit=commit))
+    assert work.new_commit.is_set() == commit
+
+
+def test_two_events_are_as_old_as_the_older() -> None:
+    assert News(2.0).and_also(News(1.0, commit=True)) == News(1.0, commit=True)
+    assert News(None, commit=True).and_also(News(3.0)) == News(3.0, commit=True)
+
+
+def test_marking_again_and_again_for_much_later_keeps_memory_small(dirty: DirtyModels, clock: VirtualClock) -> None:
+    for _ in range(10_000):
+        clock.advance(0.001)
+        dirty.mark(A, why="reconcile", delay_seconds=60)
+    assert len(dirty._heap) < 200
+    dirty.mark(B, why="event")
+    assert [take(dirty).model, take(dirty).model] == [B, A], "and loses nothing"

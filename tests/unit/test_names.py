@@ -106,6 +106,14 @@ def test_a_model_has_a_directory_name_of_its_own(model: str) -> None:
     assert decode(encode(model)) == model
 
 
+def test_only_models_that_the_configuration_can_name_are_covered() -> None:
+    naming = Naming(depth=2, exclude=("en/secret",))
+    assert naming.covers("en/alice")
+    assert naming.covers("solo.onnx")
+    assert not naming.covers("en/secret")
+    assert not naming.covers("en/de/alice")
+
+
 def test_a_lone_object_is_listed_without_a_slash_at_the_end() -> None:
     assert NAMING.list_prefix(parse_model("alice", NAMING)) == "voices/alice/"
     assert NAMING.list_prefix(parse_model("solo.onnx", NAMING)) == "voices/solo.onnx"

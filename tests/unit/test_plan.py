@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from modelsync.core import plan as core
 from modelsync.core.commit import CommittedFile
 from modelsync.core.manifest import Current, Published, Quarantine
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import ModelFile, RemoteObject, Revision, Snapshot, revision_of
 from modelsync.core.plan import (
+    INCOMPLETE_RECHECK_SECONDS,
     Build,
-    Gone,
     Noop,
     PlannedFile,
     Refuse,
     Switch,
     Wait,
     in_step,
-    plan,
     triage,
     upload_in_progress,
 )
@@ -42,14 +44,12 @@ def published(revision: Revision = OLD, listing: str = "other") -> Published:
     return Published(current, linked=revision, kept=frozenset({revision}))
 
 
-def decide(snapshot: Snapshot | None, on_volume: Published, settle_seconds: float = 2.0) -> object:
-    return triage(snapshot, on_volume, s3_now=NOW, settle_seconds=settle_seconds)
+def decide(snapshot: Snapshot, on_volume: Published, quiet_seconds: float = math.inf) -> object:
+    return triage(snapshot, on_volume, s3_now=NOW, settle_seconds=2.0, quiet_seconds=quiet_seconds)
 
 
-def test_a_model_that_left_the_bucket_stays_published() -> None:
-    found = decide(None, published())
-    assert isinstance(found, Gone)
-    assert "what is published stays" in found.reason
+def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, on_volume: Published) -> object:
+    return core.plan(snapshot, commit, on_volume, s3_now=NOW, commit_timeout_seconds=1000.0)
 
 
 def test_an_unchanged_listing_needs_nothing() -> None:
@@ -64,6 +64,35 @@ def test_a_pinned_model_is_left_alone() -> None:
     found = decide(SNAPSHOT, pinned)
     assert isinstance(found, Noop)
     assert "rollback" in found.reason
+
+
+def unpublished(revision: Revision, listing: str = "other") -> Published:
+    """A model that left the bucket and was withdrawn; its revision is still on the volume."""
+    before = published(revision, listing)
+    assert before.current is not None
+    return replace(before, current=replace(before.current, gone_since=1.0, unpublished_at=2.0), linked=None)
+
+
+def test_a_model_that_was_withdrawn_is_switched_to_when_it_comes_back() -> None:
+    back = unpublished(REVISION, SNAPSHOT.digest)
+    assert back.consistent
+    assert not in_step(SNAPSHOT.digest, back)
+    assert decide(SNAPSHOT, back) is None
+    assert isinstance(plan(SNAPSHOT, None, back), Switch)
+    other = plan(SNAPSHOT, None, unpublished(OLD))
+    assert isinstance(other, Build)
+    assert "in the bucket again" in other.reason
+
+
+def test_a_refused_model_that_was_withdrawn_stays_refused() -> None:
+    quarantined = (Quarantine(ALICE, REVISION, SNAPSHOT.digest, "key", "broken", 0.0),)
+    assert in_step(SNAPSHOT.digest, replace(unpublished(OLD), quarantined=quarantined))
+
+
+def test_a_model_with_a_tombstone_is_looked_at_when_it_is_back() -> None:
+    before = published(REVISION, SNAPSHOT.digest)
+    assert before.current is not None
+    assert not in_step(SNAPSHOT.digest, replace(before, current=replace(before.current, gone_since=1.0)))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +130,17 @@ def test_a_young_object_settles_first(age: float, waits: bool) -> None:  # noqa:
         assert found.seconds == pytest.approx(2.0 - age)
 
 
+@pytest.mark.parametrize(("quiet_seconds", "waits"), [(0.0, True), (1.5, True), (2.0, False)])
+def test_a_young_event_is_waited_for_too(quiet_seconds: float, waits: bool) -> None:  # noqa: FBT001
+    found = decide(SNAPSHOT, Published(), quiet_seconds)
+    assert isinstance(found, Wait) == waits
+    if isinstance(found, Wait):
+        assert found.seconds == pytest.approx(2.0 - quiet_seconds)
+
+
 def test_a_commit_file_makes_settling_needless() -> None:
     young = Snapshot(ALICE, (file("m.onnx", age=0),), commit=file("modelsync.json", age=0).object)
-    assert decide(young, Published()) is None
+    assert decide(young, Published(), quiet_seconds=0.0) is None
 
 
 def test_a_new_model_is_built() -> None:
@@ -157,6 +194,24 @@ def test_an_incomplete_commit_waits_and_says_for_what(files: tuple[ModelFile, ..
     found = plan(replace(SNAPSHOT, files=files), COMMIT, Published())
     assert isinstance(found, Wait)
     assert told in found.reason
+
+
+@pytest.mark.parametrize(("age", "overdue"), [(1000.0, False), (1001.0, True)])
+def test_a_commit_that_waits_too_long_for_its_files_says_so(age: float, overdue: bool) -> None:  # noqa: FBT001
+    commit = file("modelsync.json", age=age).object
+    found = plan(Snapshot(ALICE, (file("m.onnx", age=5000),), commit), COMMIT, Published())
+    assert isinstance(found, Wait)
+    assert found.overdue == overdue
+    assert found.seconds == INCOMPLETE_RECHECK_SECONDS
+    assert ("incomplete for more than 1000 s: 1 of 2 files are there" in found.reason) == overdue
+    assert ("missing: c.json; upload them" in found.reason) == overdue
+
+
+def test_the_next_version_on_its_way_is_not_overdue_however_old_the_commit_file_is() -> None:
+    commit = file("modelsync.json", age=90000).object
+    found = plan(Snapshot(ALICE, (file("m.onnx", age=1, size_bytes=4),), commit), COMMIT, Published())
+    assert isinstance(found, Wait)
+    assert not found.overdue
 
 
 def test_a_file_newer_than_its_commit_means_an_upload_in_progress() -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from modelsync.adapters.aws import AwsOptions, AwsSession
 from modelsync.adapters.s3.answers import failure
-from modelsync.adapters.s3.xml import parse_error, parse_list_page
+from modelsync.adapters.s3.xml import parse_error, parse_list_page, parse_upload_page
+from modelsync.core.objects import Upload
 from modelsync.errors import (
     BucketMissing,
     ConfigurationError,
     CredentialsRefused,
     ModelSyncError,
+    NotOffered,
     ObjectChanged,
     StoreDenied,
     StoreThrottled,
@@ -74,6 +76,43 @@ def test_a_listing_goes_on_only_where_it_says_so(more: str, token: str | None) -
 def test_what_is_no_complete_listing_is_an_error_that_is_tried_again(data: bytes) -> None:
     with pytest.raises(StoreUnavailable):
         parse_list_page(data)
+
+
+UPLOAD = "<Upload><Key>{key}</Key><UploadId>u</UploadId><Initiated>{begun}</Initiated></Upload>"
+
+
+def uploads(more: str = "", *, key: str = "a+b%41", begun: str = "2026-01-01T00:00:00.000Z", root: str = "") -> bytes:
+    root = root or "ListMultipartUploadsResult"
+    return f"<{root}>{UPLOAD.format(key=key, begun=begun)}{more}</{root}>".encode()
+
+
+def test_uploads_in_progress_are_read_with_their_keys_decoded() -> None:
+    assert parse_upload_page(uploads()).uploads == [Upload("a+b%41", 1767225600.0)]
+    page = parse_upload_page(uploads("<EncodingType>url</EncodingType>"))
+    assert ([upload.key for upload in page.uploads], page.next_markers) == (["a bA"], None)
+
+
+def test_a_list_of_uploads_goes_on_behind_its_markers() -> None:
+    more = "<IsTruncated>true</IsTruncated><NextKeyMarker>a+b</NextKeyMarker>"
+    assert parse_upload_page(uploads(f"{more}<NextUploadIdMarker>u</NextUploadIdMarker>")).next_markers == ("a+b", "u")
+    assert parse_upload_page(uploads(f"{more}<EncodingType>url</EncodingType>")).next_markers == ("a b", "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        uploads()[:-5],
+        uploads(root="Error"),
+        uploads(begun="yesterday"),
+        uploads().replace(b"<Key>a+b%41</Key>", b""),
+        uploads("<IsTruncated>true</IsTruncated>"),
+        uploads("<IsTruncated>true</IsTruncated><NextKeyMarker/>"),
+    ],
+)
+def test_what_is_no_complete_list_of_uploads_is_an_error_that_is_tried_again(data: bytes) -> None:
+    with pytest.raises(StoreUnavailable):
+        parse_upload_page(data)
 
 
 def test_an_odd_error_page_says_nothing() -> None:
@@ -161,3 +200,8 @@ def test_a_profile_that_does_not_exist_stops_the_start(monkeypatch: pytest.Monke
 def test_what_is_no_region_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="AWS_REGION is no region's name"):
         AwsSession(AwsOptions(region="eu central"))
+
+
+def test_a_store_that_lists_objects_instead_of_uploads_does_not_offer_them() -> None:
+    with pytest.raises(NotOffered):
+        parse_upload_page(uploads(root="ListBucketResult"))

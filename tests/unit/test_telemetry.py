@@ -38,6 +38,10 @@ ALL = [
     facts.RequestRetried(A, "s", "m.onnx", "why", 1, 0.5),
     facts.FileVerified(A, R, "s", "m.onnx", 10, "crc64nvme"),
     PUBLISHED,
+    facts.ModelGone(A, 1.0, "why"),
+    facts.ModelBack(A),
+    facts.Unpublished(ModelId("d"), R, "s", "why"),
+    facts.DeletionsReviewed(2, held=True),
     facts.RevisionRejected(A, R, "s", "key", "why"),
     facts.KeyRefused("why"),
     finished(Outcome.SUCCESS),
@@ -89,6 +93,9 @@ def test_facts_become_the_metrics_of_the_table(board: Board) -> None:
         'modelsync_s3_requests_total{operation="GetObject",outcome="ok"} 1.0',
         'modelsync_verified_files_total{proof="crc64nvme"} 1.0',
         'modelsync_rejected_total{reason="key"} 1.0',
+        "modelsync_unpublished_total 1.0",
+        "modelsync_tombstones 2.0",
+        "modelsync_deletions_held 1.0",
         'modelsync_models{state="current"} 1.0',
         f'modelsync_model_info{{model="a",revision="{R}"}} 1.0',
         'modelsync_volume_bytes{kind="free"} 5.0',
@@ -156,6 +163,49 @@ def test_damage_that_readers_see_degrades_health_until_they_see_another_director
     assert board.checks()["scrub"].status is Status.HEALTHY
 
 
+def test_the_board_follows_a_model_that_leaves(board: Board) -> None:
+    board(facts.ModelKnown(A, R, 1.0))
+    board(facts.ModelGone(A, 1.0, "it left"))
+    assert (board.models()[A].state, board.models()[A].revision, board.gone()) == ("gone", R, {A: "it left"})
+    board(facts.SyncStarted(A, "s", "why"))
+    board(facts.ModelGone(A, 1.0, "it left, still"))
+    board(finished(Outcome.NOOP))
+    assert (board.models()[A].state, board.models()[A].reason) == ("gone", "it left, still")
+    assert board.checks()["sync"].status is Status.HEALTHY
+    board(facts.SyncStarted(A, "s", "why"))
+    board(facts.Unpublished(A, R, "s", "why"))
+    board(facts.SyncFinished(A, "s", Outcome.SUCCESS, "why", 0.5))
+    assert (board.models(), board.gone()) == ({}, {})
+
+
+@pytest.mark.parametrize("back", [facts.ModelBack(A), PUBLISHED, facts.ModelKnown(A, R, 1.0)])
+def test_the_board_follows_a_model_that_comes_back(board: Board, back: facts.Fact) -> None:
+    board(facts.ModelKnown(A, R, 1.0))
+    board(facts.ModelGone(A, 1.0, "it left"))
+    board(back)
+    board(finished(Outcome.NOOP))
+    assert (board.models()[A].state, board.models()[A].reason, board.gone()) == ("current", None, {})
+
+
+def test_a_model_that_another_replica_withdrew_leaves_the_board(board: Board) -> None:
+    board(facts.ModelKnown(A, R, 1.0))
+    board(facts.ModelGone(A, 1.0, "it left"))
+    board(facts.ModelAbsent(A))
+    assert (board.models(), board.gone()) == ({}, {})
+
+
+def test_a_model_that_waits_for_too_long_degrades_health_until_it_is_published(board: Board) -> None:
+    board(facts.SyncFinished(A, "s", Outcome.WAITING, "1 of 2 files", 0.5))
+    assert board.checks()["sync"].status is Status.HEALTHY
+    board(facts.SyncFinished(A, "s", Outcome.WAITING, "1 of 2 files, overdue", 0.5, overdue=True))
+    assert board.checks()["sync"].reason == "a: 1 of 2 files, overdue"
+    board(facts.SyncStarted(A, "s", "retry"))
+    assert board.checks()["sync"].status is Status.DEGRADED, "being looked at again is no improvement yet"
+    board(PUBLISHED)
+    board(finished(Outcome.SUCCESS))
+    assert board.checks()["sync"].status is Status.HEALTHY
+
+
 def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "debug") -> list[dict[str, object]]:
     configure_logging(LogOptions(level=level))
     logger = FactLogger()
@@ -167,8 +217,8 @@ def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "
 def test_every_line_about_a_sync_has_model_revision_and_sync_id(capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(capsys, *ALL)
     about = [line for line in lines if "sync_id" in line]
-    assert len(about) == 10
-    assert all(line["model"] == "a" and line["sync_id"] == "s" for line in about)
+    assert len(about) == 11
+    assert all(line["model"] in {"a", "d"} and line["sync_id"] == "s" for line in about)
     assert all("timestamp" in line and "level" in line for line in lines)
     built = [line for line in about if line["event"] in {"downloading", "file verified", "published", "rejected"}]
     assert [line["revision"] for line in built] == [R] * 4
@@ -190,6 +240,21 @@ def test_a_library_warns_in_one_line_and_botocore_of_credentials_not_at_all(
     logging.getLogger("botocore.credentials").warning("Refreshing failed")
     [line] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (line["event"], line["level"]) == ("mind this", "warning")
+
+
+def test_a_departure_is_logged_once_until_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    gone, held = facts.ModelGone(A, 1.0, "it left"), facts.ModelGone(A, 1.0, "held back")
+    out, back = facts.Unpublished(A, R, "s", "why"), facts.ModelBack(A)
+    lines = logged(capsys, gone, gone, held, back, gone, out)
+    assert [line["event"] for line in lines] == [
+        "left the bucket", "left the bucket", "in the bucket again", "left the bucket", "unpublished",
+    ]  # fmt: skip
+
+
+def test_a_commit_that_waits_too_long_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    early = facts.SyncFinished(A, "s", Outcome.WAITING, "1 of 2 files", 0.5)
+    late = facts.SyncFinished(A, "s", Outcome.WAITING, "incomplete: 1 of 2 files", 0.5, overdue=True)
+    assert [line["level"] for line in logged(capsys, early, late, late)] == ["info", "warning", "debug"]
 
 
 def test_the_level_is_heeded(capsys: pytest.CaptureFixture[str]) -> None:

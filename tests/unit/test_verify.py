@@ -124,7 +124,8 @@ DAMAGED = published(kept=frozenset({OLD}), damage=(ROTTEN,))
 
 
 def decide(on_volume: Published, snapshot: Snapshot = SNAPSHOT) -> object:
-    return triage(snapshot, on_volume, s3_now=1e9, settle_seconds=0.0) or plan(snapshot, None, on_volume)
+    asked = triage(snapshot, on_volume, s3_now=1e9, settle_seconds=0.0, quiet_seconds=9.0)
+    return asked or plan(snapshot, None, on_volume, s3_now=1e9, commit_timeout_seconds=9.0)
 
 
 def test_a_damaged_revision_is_built_anew_though_the_bucket_has_not_changed() -> None:

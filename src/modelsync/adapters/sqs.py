@@ -74,6 +74,7 @@ class SqsQueue:
         self._options = options
         self._client = client
         self._visibility_seconds = _FALLBACK_VISIBILITY_SECONDS
+        self._redrives: bool | None = None
         # Sent with each receive only where the queue's own setting is not known.
         self._asked: dict[str, int] = {"VisibilityTimeout": int(_FALLBACK_VISIBILITY_SECONDS)}
 
@@ -87,14 +88,19 @@ class SqsQueue:
         """For how long a received message stays hidden."""
         return self._visibility_seconds
 
+    @property
+    def redrives(self) -> bool | None:
+        """Whether the queue has a redrive policy, as of `check`."""
+        return self._redrives
+
     def check(self) -> None:
         """Ask for the queue's visibility time-out; where that is not allowed, use one of our own."""
         try:
             with self._errors("read the attributes of"):
-                answer = self._client.get_queue_attributes(
-                    QueueUrl=self._options.url, AttributeNames=["VisibilityTimeout"]
-                )
-                seconds = float(answer["Attributes"]["VisibilityTimeout"])
+                answer = self._client.get_queue_attributes(QueueUrl=self._options.url, AttributeNames=["All"])
+                attributes = answer["Attributes"]
+                seconds = float(attributes["VisibilityTimeout"])
+                self._redrives = bool(attributes.get("RedrivePolicy"))
         except QueueUnavailable as error:
             if isinstance(error.__cause__, ClientError) and _code(error.__cause__) in _DENIED:
                 return

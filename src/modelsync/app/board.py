@@ -19,7 +19,8 @@ from modelsync.ports import Clock
 class ModelStatus:
     """One model: what readers see, and why that is not what the bucket has, if so.
 
-    `state` is `current`, `syncing`, `waiting`, `rejected` or `failed`.
+    `state` is `current`, `syncing`, `waiting`, `rejected`, `failed`, or `gone`: readers still see it, but
+    the bucket has it no more.
     """
 
     model: ModelId
@@ -47,11 +48,12 @@ class Board:
         self._models: dict[ModelId, ModelStatus] = {}
         self._failing: dict[ModelId, str] = {}
         self._damaged: dict[ModelId, str] = {}
+        self._gone: dict[ModelId, str] = {}
         self._reconciled = False
         self._sync = Check(Status.HEALTHY, "nothing has been synced yet", clock.now())
         self._scrub = Check(*damage_check(self._damaged), clock.now())
 
-    def __call__(self, fact: Fact, /) -> None:
+    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912 - one case for each kind of fact
         """Take a fact."""
         match fact:
             case facts.HealthChanged(check, status, reason):
@@ -63,10 +65,19 @@ class Board:
                 self._known(model, revision, published_at)
                 self._damage(model, damage)
             case facts.Published(model=model, revision=revision, published_at=published_at):
+                self._back(model)
                 self._change(model, revision=revision, published_at=published_at)
                 self._damage(model, None)
             case facts.DamageFound(model=model, revision=revision, finding=finding, seen=True) if damaging((finding,)):
                 self._damage(model, f"{finding} in revision {revision}")
+            case facts.ModelGone(model=model, reason=reason):
+                self._leaving(model, reason)
+            case facts.ModelBack(model=model):
+                self._back(model)
+            case facts.Unpublished(model=model):
+                self._back(model)
+                self._damage(model, None)
+                self._change(model, revision=None, published_at=None)
             case facts.RefusalKnown(model, reason):
                 self._change(model, state="rejected", reason=reason)
             case facts.ModelAbsent(model=model):
@@ -81,20 +92,33 @@ class Board:
     def _known(self, model: ModelId, revision: Revision, published_at: float) -> None:
         with self._lock:
             before = self._models.get(model)
-            if before is None or before.revision != revision:
-                state, reason = (before.state, before.reason) if before else ("current", None)
-                self._models[model] = ModelStatus(model, state, revision, published_at, reason)
+            state, reason = (before.state, before.reason) if before else ("current", None)
+            if self._gone.pop(model, None) is not None and state == "gone":
+                state, reason = "current", None
+            self._models[model] = ModelStatus(model, state, revision, published_at, reason)
 
     def _change(self, model: ModelId, **changes: object) -> None:
         with self._lock:
             before = self._models.get(model) or ModelStatus(model, "syncing")
             self._put(replace(before, **changes))  # type: ignore[arg-type]
 
-    def _absent(self, model: ModelId) -> None:
+    def _leaving(self, model: ModelId, reason: str) -> None:
         with self._lock:
+            self._gone[model] = reason
             before = self._models.get(model)
             if before is not None and before.state != "syncing":
-                self._put(replace(before, state="current" if before.revision else "absent", reason=None))
+                self._put(replace(before, state="gone", reason=reason))
+
+    def _back(self, model: ModelId) -> None:
+        with self._lock:
+            self._gone.pop(model, None)
+
+    def _absent(self, model: ModelId) -> None:
+        with self._lock:
+            self._gone.pop(model, None)
+            before = self._models.get(model)
+            if before is not None and before.state != "syncing":
+                self._put(replace(before, state="absent"))
 
     def _finished(self, fact: facts.SyncFinished) -> None:
         with self._lock:
@@ -102,10 +126,11 @@ class Board:
             state = _STATES.get(fact.outcome, "current")
             if state == "current":
                 revision = fact.revision or before.revision
-                state = "current" if revision else "absent"
-                self._put(replace(before, state=state, reason=None, revision=revision))
+                reason = self._gone.get(fact.model)
+                state = "absent" if revision is None else "gone" if reason else "current"
+                self._put(replace(before, state=state, reason=reason, revision=revision))
             else:
-                self._put(replace(before, state=state, reason=fact.reason))
+                self._put(replace(before, state=state, reason=fact.reason), overdue=fact.overdue)
 
     def _damage(self, model: ModelId, wrong: str | None) -> None:
         """Take what readers of a model see damaged; None: nothing."""
@@ -115,15 +140,18 @@ class Board:
                 self._damaged[model] = wrong
             self._scrub = move(self._scrub, *damage_check(self._damaged), self._clock.now())
 
-    def _put(self, status: ModelStatus) -> None:
+    def _put(self, status: ModelStatus, *, overdue: bool = False) -> None:
         """Take a model's new status; one that is neither published nor in the bucket is forgotten."""
-        self._failing.pop(status.model, None)
         if status.state == "absent":
             self._models.pop(status.model, None)
         else:
             self._models[status.model] = status
-            if status.state in {"rejected", "failed"}:
-                self._failing[status.model] = status.reason or status.state
+        if status.state == "syncing":
+            return  # what was wrong with it is so until the sync ends
+        if overdue or status.state in {"rejected", "failed"}:
+            self._failing[status.model] = status.reason or status.state
+        else:
+            self._failing.pop(status.model, None)
         self._sync = move(self._sync, *sync_check(self._failing), self._clock.now())
 
     @property
@@ -132,9 +160,14 @@ class Board:
         return self._reconciled
 
     def failing(self) -> dict[ModelId, str]:
-        """Models that are rejected or failed, and why."""
+        """Models that are rejected, failed, or wait for too long, and why."""
         with self._lock:
             return dict(self._failing)
+
+    def gone(self) -> dict[ModelId, str]:
+        """Models that readers see and the bucket has no more, and what becomes of them."""
+        with self._lock:
+            return dict(self._gone)
 
     def checks(self) -> dict[str, Check]:
         """All health checks by name."""

@@ -8,16 +8,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
+from modelsync.app.breaker import Breaker
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat
-from modelsync.core.facts import KeyRefused, ModelAbsent, ModelKnown, RefusalKnown
-from modelsync.core.manifest import Reconciled
+from modelsync.core.deletions import DeletionRules, depart
+from modelsync.core.facts import KeyRefused, ModelAbsent, ModelGone, ModelKnown, RefusalKnown
+from modelsync.core.manifest import Current, Reconciled
 from modelsync.core.names import ModelId, Naming, Refused
 from modelsync.core.objects import RemoteObject, gather, gather_all
-from modelsync.core.plan import in_step
+from modelsync.core.plan import Gone, Leave, Noop, Unpublish, in_step
 from modelsync.errors import Stopped
 from modelsync.ports import Clock, ObjectStore, Observer, Volume
+
+Mark = Callable[[ModelId, float], None]
+Departure = Noop | Leave | Unpublish
 
 
 class Comparison:
@@ -30,6 +36,8 @@ class Comparison:
         volume: Volume,
         namespace: Namespace,
         naming: Naming,
+        breaker: Breaker,
+        rules: DeletionRules,
         clock: Clock,
         observe: Observer,
     ) -> None:
@@ -37,6 +45,8 @@ class Comparison:
         self._volume = volume
         self._namespace = namespace
         self._naming = naming
+        self._breaker = breaker
+        self._rules = rules
         self._clock = clock
         self._observe = observe
         self._seeded = False
@@ -49,8 +59,13 @@ class Comparison:
                     self._namespace.claim(model)
             self._seeded = True
 
-    def run(self, mark: Callable[[ModelId], None], stop: threading.Event, beat: Beat) -> Reconciled:
-        """List the whole bucket and mark each model that is not in step.
+    def run(self, mark: Mark, stop: threading.Event, beat: Beat) -> Reconciled:
+        """List the whole bucket and mark each model that is not in step, or left.
+
+        Args:
+            mark: takes each model that needs a look, and the seconds until it does.
+            stop: ends the comparison.
+            beat: called all along.
 
         Raises:
             StoreUnavailable, StoreDenied, BucketMissing: the listing is not complete: conclude nothing.
@@ -59,6 +74,7 @@ class Comparison:
         """
         known = set(self._volume.models())
         self._seed(known)
+        records: dict[ModelId, Current] = {}
         seen: set[ModelId] = set()
         objects = changed = refused = 0
         for item in gather_all(self._store.scan(self._naming.prefix), self._naming):
@@ -71,22 +87,30 @@ class Comparison:
                 continue
             model, group = item
             objects += len(group)
-            if self._differs(model, group, seen):
+            if self._differs(model, group, seen, records):
                 changed += 1
-                mark(model)
-        self._namespace.keep_only(seen | known)
-        for model in known - seen:
-            self._observe(ModelAbsent(model))
+                mark(model, 0.0)
+        departures = self._departures(known - seen, records, beat)
+        found = self._breaker.survey(records, bucket_empty=not seen, now=self._clock.now())
+        for model, departure in departures.items():
+            if seen:
+                self._see_off(model, departure, found.held, mark)
+            elif not isinstance(departure, Noop):
+                self._observe(ModelGone(model, departure.since, found.summary))
+        self._namespace.keep_only(seen | {model for model in known - seen if self._volume.linked(model) is not None})
         return Reconciled(
             finished_at=self._clock.now(),
             models=len(seen),
             objects=objects,
             changed=changed,
-            absent=len(known - seen),
+            absent=len(departures),
             refused=refused,
+            missing=found.missing,
         )
 
-    def _differs(self, model: ModelId, group: Iterable[RemoteObject], seen: set[ModelId]) -> bool:
+    def _differs(
+        self, model: ModelId, group: Iterable[RemoteObject], seen: set[ModelId], records: dict[ModelId, Current]
+    ) -> bool:
         snapshot = gather(model, group, self._naming)
         if snapshot is None:
             return False
@@ -95,8 +119,9 @@ class Comparison:
         seen.add(model)
         published = self._volume.published(model)
         if published.current is not None:
+            records[model] = replace(published.current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None
-            self._observe(ModelKnown(model, published.current.revision, published.current.published_at, damage))
+            self._known(published.current, damage)
             if published.current.pin is not None and damage is None:
                 return False
         listing = self._namespace.judge(snapshot).digest
@@ -106,3 +131,47 @@ class Comparison:
             if record.listing == listing:
                 self._observe(RefusalKnown(model, record.reason))
         return False
+
+    def _known(self, current: Current, damage: str | None = None) -> None:
+        if current.unpublished_at is None:
+            self._observe(ModelKnown(current.model, current.revision, current.published_at, damage))
+
+    def _departures(
+        self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], beat: Beat
+    ) -> dict[ModelId, Departure]:
+        """What becomes of the models that readers see and the listing does not have.
+
+        In `records` they count as gone from now on, before their tombstones are written.
+        """
+        departures: dict[ModelId, Departure] = {}
+        now = self._clock.now()
+        for model in sorted(absent):
+            beat()
+            published = self._volume.published(model)
+            departure = depart(published, now=now, rules=self._rules)
+            if published.current is not None:
+                self._known(published.current)
+                records[model] = published.current
+            if isinstance(departure, Gone):
+                self._observe(ModelAbsent(model))
+            elif self._naming.covers(model):
+                departures[model] = departure
+                if isinstance(departure, Leave) and published.current is not None:
+                    records[model] = replace(published.current, gone_since=departure.since)
+        return departures
+
+    def _see_off(self, model: ModelId, departure: Departure, held: str | None, mark: Mark) -> None:
+        """Mark a model for its tombstone or its withdrawal; one that is held back is only told of."""
+        match departure:
+            case Leave(known=False):
+                mark(model, 0.0)
+            case Leave(since=since, reason=reason, seconds=seconds):
+                self._observe(ModelGone(model, since, held or reason))
+                if seconds is not None:
+                    mark(model, seconds)
+            case Unpublish(since=since, visible=True) if held is not None:
+                self._observe(ModelGone(model, since, held))
+            case Unpublish():
+                mark(model, 0.0)
+            case Noop():
+                pass  # pinned

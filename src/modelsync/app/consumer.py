@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from modelsync.app.dirty import DirtyModels
+from modelsync.app.dirty import DirtyModels, News
 from modelsync.app.progress import Beat
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.events import ObjectEvent, Unparsable, parse_events
 from modelsync.core.facts import EventHandled, HealthChanged, KeyRefused, MessageUnparsable, Outcome, QueueReceiveFailed
-from modelsync.core.health import Status
+from modelsync.core.health import Status, queue_check
 from modelsync.core.names import Located, ModelId, Naming, Refused, locate
 from modelsync.errors import QueueMissing, QueueUnavailable
 from modelsync.ports import Clock, Message, Observer, Queue
@@ -90,6 +90,7 @@ class Consumer:
         self._held: dict[str, Delivery] = {}
         self._settled: list[Delivery] = []
         self._heartbeat_due = 0.0
+        self._unreadable_until = float("-inf")
         self._calls = threading.Lock()
 
     @property
@@ -115,9 +116,9 @@ class Consumer:
                 self._health(Status.DEGRADED, str(error))
                 self._clock.wait(stop, self._backoff(failures))
                 continue
-            if failures:
-                failures = 0
-            self._health(Status.HEALTHY, "messages are received")
+            failures = 0
+            unreadable = self._clock.monotonic() < self._unreadable_until
+            self._health(*queue_check("messages are received", redrives=self._queue.redrives, unreadable=unreadable))
             for message in messages:
                 self._accept(message)
 
@@ -145,45 +146,44 @@ class Consumer:
         if isinstance(events, Unparsable):
             self._reject(message, events)
             return
-        found: dict[ModelId, tuple[float | None, float]] = {}
+        found: dict[ModelId, News] = {}
         for event in events:
             self._locate(event, found)
         delivery.expect(set(found))
-        for model, (event_at, delay_seconds) in found.items():
+        for model, news in found.items():
             self._dirty.mark(
                 model,
                 why=f"event from queue {self.name}",
-                delay_seconds=delay_seconds,
-                event_at=event_at,
+                delay_seconds=0.0 if news.commit else self._options.settle_seconds,
+                news=news,
                 claim=delivery,
             )
         if not found:
             self._settle(delivery, ignored=True)
 
-    def _locate(self, event: ObjectEvent, found: dict[ModelId, tuple[float | None, float]]) -> None:
+    def _locate(self, event: ObjectEvent, found: dict[ModelId, News]) -> None:
         if event.bucket != self._options.bucket:
             return
         match locate(event.key, self._options.naming):
             case Located(model=model, path=path):
                 # The commit file comes last: nothing is gained by waiting longer.
-                committed = path == self._options.naming.commit_file
-                delay_seconds = 0.0 if committed else self._options.settle_seconds
+                news = News(event.at, commit=path == self._options.naming.commit_file)
             case Refused(model=held, reason=reason):
                 if held is None:
                     self._observe(KeyRefused(reason))
                     return
-                model, delay_seconds = held, self._options.settle_seconds
+                model, news = held, News(event.at)
             case _:
                 return
-        event_at, other = found.get(model, (event.at, delay_seconds))
-        times = [at for at in (event_at, event.at) if at is not None]
-        found[model] = (min(times, default=None), min(delay_seconds, other))
+        found[model] = found[model].and_also(news) if model in found else news
 
     def _reject(self, message: Message, why: Unparsable) -> None:
         """Leave a message that nobody can read to the queue's redrive policy, without a hot loop."""
         digest = hashlib.sha256(message.body.encode(errors="surrogatepass")).hexdigest()[:16]
         self._observe(MessageUnparsable(self.name, why.reason, digest))
         self._observe(EventHandled(self.name, "unparsable"))
+        # It comes back within this time, unless somebody removes it.
+        self._unreadable_until = self._clock.monotonic() + _RETURN_CAP_SECONDS + self._queue.visibility_seconds
         with self._changed:
             self._held.pop(message.receipt, None)
         try:

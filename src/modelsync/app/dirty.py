@@ -20,6 +20,7 @@ from modelsync.ports import Clock
 
 _LEAST_SECONDS_BETWEEN_FAILURES = 1.0
 _BEAT_SECONDS = 1.0
+_SPARE = 100
 
 
 class Claim(Protocol):
@@ -28,6 +29,21 @@ class Claim(Protocol):
     def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:
         """A sync of the model ended. Unless `final`, another one follows. Must not block."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What an event tells of a model. `at`: when its change was made, in seconds since the epoch, if it says so.
+
+    `commit`: the change is one of the commit file.
+    """
+
+    at: float | None = None
+    commit: bool = False
+
+    def and_also(self, other: News) -> News:
+        """Two events as one, of the time of the older."""
+        return News(_earliest(self.at, other.at), self.commit or other.commit)
 
 
 @dataclass
@@ -39,7 +55,9 @@ class Work:
         sync_id: names this attempt in logs and manifests.
         why: what marked it, in words.
         event_at: when the oldest change that an event told of was made, in seconds since the epoch.
+        heard_at: when the last event came, on the clock's monotonic scale; minus infinity without one.
         failures: attempts in a row that failed before this one.
+        new_commit: set when an event tells of a commit file while the model is synced.
     """
 
     model: ModelId
@@ -48,6 +66,8 @@ class Work:
     event_at: float | None
     failures: int
     claims: list[Claim]
+    heard_at: float = float("-inf")
+    new_commit: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -56,6 +76,7 @@ class _Entry:
     due: float
     urgent: bool = False
     event_at: float | None = None
+    heard_at: float = float("-inf")
     failures: int = 0
     claims: list[Claim] = field(default_factory=list)
 
@@ -67,7 +88,7 @@ class DirtyModels:
         self._clock = clock
         self._changed = threading.Condition()
         self._entries: dict[ModelId, _Entry] = {}
-        self._running: set[ModelId] = set()
+        self._running: dict[ModelId, Work] = {}
         self._heap: list[tuple[float, int, ModelId]] = []
         self._order = itertools.count()
         self._closed = False
@@ -78,7 +99,7 @@ class DirtyModels:
         *,
         why: str,
         delay_seconds: float = 0.0,
-        event_at: float | None = None,
+        news: News | None = None,
         claim: Claim | None = None,
     ) -> None:
         """Say that a model needs a look, `delay_seconds` from now.
@@ -86,19 +107,24 @@ class DirtyModels:
         The last call decides when, but what was asked for at once is not put off by a later event.
         """
         with self._changed:
-            due = self._clock.monotonic() + delay_seconds
+            now = self._clock.monotonic()
+            due = now + delay_seconds
             entry = self._entries.get(model)
             if entry is None:
                 entry = self._entries[model] = _Entry(why, due)
             elif entry.failures:
                 # A storm of events must not turn a failing model into a hot loop.
-                entry.due = min(entry.due, max(due, self._clock.monotonic() + _LEAST_SECONDS_BETWEEN_FAILURES))
+                entry.due = min(entry.due, max(due, now + _LEAST_SECONDS_BETWEEN_FAILURES))
             elif entry.urgent:
                 entry.due = min(entry.due, due)
             else:
                 entry.due = due
             entry.urgent = entry.urgent or delay_seconds == 0
-            entry.event_at = _earliest(entry.event_at, event_at)
+            if news is not None:
+                entry.event_at = _earliest(entry.event_at, news.at)
+                entry.heard_at = now
+                if news.commit and model in self._running:
+                    self._running[model].new_commit.set()
             if claim is not None:
                 entry.claims.append(claim)
             self._push(model)
@@ -109,27 +135,39 @@ class DirtyModels:
             while not self._closed:
                 model, wait_seconds = self._next()
                 if model is not None:
-                    entry = self._entries.pop(model)
-                    self._running.add(model)
-                    return Work(model, uuid.uuid4().hex[:12], entry.why, entry.event_at, entry.failures, entry.claims)
+                    return self._hand_out(model)
                 self._clock.wait_for(self._changed, min(wait_seconds, _BEAT_SECONDS))
                 beat()
         return None
 
+    def _hand_out(self, model: ModelId) -> Work:
+        entry = self._entries.pop(model)
+        work = Work(
+            model,
+            uuid.uuid4().hex[:12],
+            entry.why,
+            entry.event_at,
+            entry.failures,
+            entry.claims,
+            entry.heard_at,
+        )
+        self._running[model] = work
+        return work
+
     def done(self, work: Work, outcome: Outcome, *, retry_seconds: float | None = None) -> None:
         """Hand a model back: for good, or to be taken again after `retry_seconds`.
 
-        What another worker is at is taken again too, but whoever claims it is told at once: a
-        message goes back to the queue meanwhile.
+        Whoever claims a model that waits or fails is told at its end. What another worker is at is
+        taken again too, but its claims are told at once: a message goes back to the queue meanwhile.
         """
-        final = retry_seconds is None or outcome is Outcome.BUSY
+        final = retry_seconds is None or outcome not in {Outcome.WAITING, Outcome.ERROR}
         claims = list(work.claims)
         with self._changed:
             if final:
                 work.claims = []
-            self._running.discard(work.model)
+            self._running.pop(work.model, None)
             if retry_seconds is not None:
-                self._again(work, failed=outcome is Outcome.ERROR, retry_seconds=retry_seconds)
+                self._again(work, outcome, retry_seconds)
             if work.model in self._entries:
                 self._push(work.model)
             self._changed.notify_all()
@@ -139,16 +177,18 @@ class DirtyModels:
     def park(self, work: Work) -> None:
         """Hand a model back unfinished while the service ends: whoever claims it gets no answer."""
         with self._changed:
-            self._running.discard(work.model)
+            self._running.pop(work.model, None)
             self._changed.notify_all()
 
-    def _again(self, work: Work, *, failed: bool, retry_seconds: float) -> None:
+    def _again(self, work: Work, outcome: Outcome, retry_seconds: float) -> None:
         marked = self._entries.get(work.model)
         due = self._clock.monotonic() + retry_seconds
         entry = marked or _Entry(work.why, due)
         entry.claims = work.claims + entry.claims
-        entry.event_at = _earliest(work.event_at, entry.event_at)
-        entry.failures = work.failures + 1 if failed else 0
+        if outcome is not Outcome.NOOP:  # else its events are settled
+            entry.event_at = _earliest(work.event_at, entry.event_at)
+        entry.heard_at = max(work.heard_at, entry.heard_at)
+        entry.failures = work.failures + 1 if outcome is Outcome.ERROR else 0
         self._entries[work.model] = entry
 
     def _next(self) -> tuple[ModelId | None, float]:
@@ -167,7 +207,12 @@ class DirtyModels:
         return None, _BEAT_SECONDS
 
     def _push(self, model: ModelId) -> None:
-        heapq.heappush(self._heap, (self._entries[model].due, next(self._order), model))
+        if len(self._heap) > 2 * len(self._entries) + _SPARE:
+            # Mostly out of date: a model that is to be looked at in a month can be marked often until then.
+            self._heap = [(entry.due, next(self._order), name) for name, entry in self._entries.items()]
+            heapq.heapify(self._heap)
+        else:
+            heapq.heappush(self._heap, (self._entries[model].due, next(self._order), model))
         self._changed.notify()
 
     def drain(self, deadline: float) -> bool:

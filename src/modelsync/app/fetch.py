@@ -82,6 +82,7 @@ class Fetcher:
             while running:
                 context.beat()
                 context.check()
+                context.attend()
                 finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
                 unfinished = sum(task.result() for task in finished)
                 running |= {self._threads.submit(take_turn) for _ in range(unfinished)}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from modelsync.app.compare import Comparison
 from modelsync.app.dirty import DirtyModels, Work
-from modelsync.app.sync import ModelSync, SyncResult
+from modelsync.app.result import SyncResult
+from modelsync.app.sync import ModelSync
 from modelsync.app.worker import retry_seconds
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
@@ -39,6 +40,7 @@ class OneShot:
         volume: Volume,
         clock: Clock,
         failing: Callable[[], Mapping[ModelId, str]],
+        gone: Callable[[], Mapping[ModelId, str]],
         workers: int,
     ) -> None:
         self._comparison = comparison
@@ -47,6 +49,7 @@ class OneShot:
         self._volume = volume
         self._clock = clock
         self._failing = failing
+        self._gone = gone
         self._workers = workers
         self._lock = threading.Lock()
         self._results: dict[ModelId, SyncResult] = {}
@@ -61,7 +64,7 @@ class OneShot:
             stop: parks the work.
 
         Returns:
-            An outcome for each model that had work to do or stands refused, in order of their names.
+            An outcome for each model that had work to do, stands refused or left the bucket, in order of their names.
 
         Raises:
             StoreUnavailable, StoreDenied, BucketMissing, VolumeFailed: there is no list of models.
@@ -69,9 +72,10 @@ class OneShot:
         """
         marked: set[ModelId] = set()
 
-        def mark(model: ModelId) -> None:
-            marked.add(model)
-            self._dirty.mark(model, why="command")
+        def mark(model: ModelId, delay_seconds: float = 0.0) -> None:
+            if delay_seconds <= 0:  # else it is for a later run
+                marked.add(model)
+                self._dirty.mark(model, why="command")
 
         found = None
         if models:
@@ -88,9 +92,12 @@ class OneShot:
             raise self._failure
         if found is not None:
             self._volume.record_reconciled(found)
-        for model, reason in self._failing().items():
-            self._results.setdefault(model, SyncResult(Outcome.REJECTED, reason))
-        return [ModelOutcome(model, self._results[model]) for model in sorted(self._results)]
+        results = (
+            {model: SyncResult(Outcome.NOOP, reason) for model, reason in self._gone().items()}
+            | {model: SyncResult(Outcome.REJECTED, reason) for model, reason in self._failing().items()}
+            | self._results
+        )
+        return [ModelOutcome(model, results[model]) for model in sorted(results)]
 
     def _work(self, stop: threading.Event, marked: set[ModelId]) -> None:
         def beat() -> None:
@@ -110,7 +117,7 @@ class OneShot:
             self._dirty.drain(self._clock.monotonic())
 
     def _again(self, work: Work, result: SyncResult) -> float | None:
-        if result.outcome not in _TRANSIENT:
+        if result.outcome not in _TRANSIENT and result.wait_seconds != 0:  # 0: what is left to do is due already
             self._waits[work.model] = _ATTEMPTS
             return None
         with self._lock:

@@ -22,6 +22,7 @@ class SyncContext:
     Attributes:
         stop: set when the service parks its work.
         beat: called at least every second.
+        attend: called about every second of a download, by one thread; raises if its plan is out of date.
     """
 
     model: ModelId
@@ -30,6 +31,7 @@ class SyncContext:
     observe: Observer
     stop: threading.Event
     beat: Beat
+    attend: Callable[[], None] = lambda: None
     stages: dict[str, float] = field(default_factory=dict)
 
     def check(self) -> None:

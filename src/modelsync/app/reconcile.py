@@ -126,9 +126,12 @@ class Reconciler:
         self._observe(ReconcileStarted(why))
         tried = _Tried()
 
-        def mark(model: ModelId) -> None:
-            tried.add(model)
-            self._dirty.mark(model, why=f"reconcile ({why})", claim=tried)
+        def mark(model: ModelId, delay_seconds: float) -> None:
+            claim = None
+            if delay_seconds <= 0:
+                tried.add(model)
+                claim = tried
+            self._dirty.mark(model, why=f"reconcile ({why})", delay_seconds=max(delay_seconds, 0.0), claim=claim)
 
         found = self._comparison.run(mark, stop, beat)
         self._observe(HealthChanged("s3", Status.HEALTHY, "the bucket answers"))

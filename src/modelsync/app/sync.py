@@ -6,36 +6,35 @@ Whatever asks for a sync (an event, a timer, a command) comes through here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from modelsync import __version__
-from modelsync.app.commit import read_commit
+from modelsync.app.breaker import Breaker
+from modelsync.app.decide import Decider, Look
+from modelsync.app.departures import Departures
 from modelsync.app.dirty import Work
 from modelsync.app.fetch import Fetcher
-from modelsync.app.namespace import Namespace
+from modelsync.app.mismatch import refuted, twice
 from modelsync.app.progress import Beat, SyncContext
+from modelsync.app.result import SyncResult, as_result
 from modelsync.app.reuse import Reuser
 from modelsync.app.space import SpaceLedger
-from modelsync.core.commit import CommittedFile
 from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Mismatch, Quarantine, Superseded
+from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, Superseded
 from modelsync.core.manifest import Published as OnVolume
-from modelsync.core.names import ModelId, Naming, RelPath
-from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, revision_of
+from modelsync.core.names import ModelId, RelPath
+from modelsync.core.objects import Revision, Snapshot
 from modelsync.core.plan import (
-    INCOMPLETE_RECHECK_SECONDS,
     Build,
     Decision,
-    Gone,
+    Leave,
     Noop,
     Refuse,
     Switch,
+    Unpublish,
     Wait,
-    plan,
-    triage,
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
@@ -43,7 +42,6 @@ from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
     ModelBusy,
-    ModelSyncError,
     ObjectChanged,
     Rejected,
     TryAgain,
@@ -51,10 +49,8 @@ from modelsync.errors import (
 )
 from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Writer
 
-Answer = TypeVar("Answer")
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
-_NEXT_COMMIT = "a file is newer than the commit file and differs from it: waiting for the next commit"
 
 
 @dataclass(frozen=True)
@@ -62,30 +58,12 @@ class SyncOptions:
     """What one sync goes by.
 
     Attributes:
-        naming: which keys are which files.
         source: the bucket and prefix as a URL, for the manifest.
-        settle_seconds: quiet time for models without a commit file.
         space: what downloads leave alone on the volume.
     """
 
-    naming: Naming
     source: str
-    settle_seconds: float = 2.0
     space: SpaceRules = field(default_factory=SpaceRules)
-
-
-@dataclass(frozen=True)
-class SyncResult:
-    """How a sync ended. `wait_seconds`: a better guess than backoff of when to come back.
-
-    `error` is what failed, for outcome `error`.
-    """
-
-    outcome: Outcome
-    reason: str
-    revision: Revision | None = None
-    wait_seconds: float | None = None
-    error: ModelSyncError | None = None
 
 
 class ModelSync:
@@ -97,21 +75,22 @@ class ModelSync:
         store: ObjectStore,
         volume: Volume,
         fetcher: Fetcher,
+        decider: Decider,
+        breaker: Breaker,
         clock: Clock,
         observe: Observer,
-        namespace: Namespace,
         options: SyncOptions,
     ) -> None:
         self._store = store
         self._volume = volume
         self._fetcher = fetcher
+        self._decider = decider
+        self._departures = Departures(decider, breaker, observe)
         self._clock = clock
         self._observe = observe
-        self._namespace = namespace
         self._options = options
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
-        self._unlike_commit: dict[ModelId, Digest] = {}
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:
         """Bring one model up to date. Every error of ours becomes a result.
@@ -131,7 +110,14 @@ class ModelSync:
         seconds = self._clock.monotonic() - start
         self._observe(
             SyncFinished(
-                work.model, work.sync_id, result.outcome, result.reason, seconds, result.revision, context.stages
+                work.model,
+                work.sync_id,
+                result.outcome,
+                result.reason,
+                seconds,
+                result.revision,
+                context.stages,
+                result.overdue,
             )
         )
         return result
@@ -144,8 +130,11 @@ class ModelSync:
         """
         context = SyncContext(model, "preview", self._clock, self._observe, stop, lambda: None)
         on_volume = self._volume.published(model)
-        snapshot, listed_at = self._snapshot(model)
-        return self._decide(snapshot, listed_at, on_volume, context)[0]
+        look = self._decider.look(model)
+        decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"))
+        if isinstance(decision, Unpublish) and (held := self._departures.held_back(decision, look.at)) is not None:
+            return Leave(held, decision.since, known=True)
+        return decision
 
     def _locked(self, work: Work, context: SyncContext) -> SyncResult:
         with self._volume.writer(work.model) as writer:
@@ -161,72 +150,44 @@ class ModelSync:
     def _attempt(self, work: Work, writer: Writer, context: SyncContext) -> SyncResult:
         on_volume = self._volume.published(work.model)
         with context.stage("list"):
-            snapshot, listed_at = self._snapshot(work.model)
+            look = self._decider.look(work.model)
+        if look.snapshot is not None:
+            on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
-            decision, commit_file = self._decide(snapshot, listed_at, on_volume, context)
+            quiet_seconds = self._clock.monotonic() - work.heard_at
+            decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds)
+        if on_volume.leftover and not isinstance(decision, Wait | Build):
+            writer.clear_staging()
         match decision:
-            case Build() if snapshot is not None:
-                return self._build(work, decision, snapshot, commit_file, on_volume, writer, context)
-            case Switch(revision=revision, reason=reason) if snapshot is not None:
+            case Build() if look.snapshot is not None:
+                return self._build(work, decision, look, look.snapshot, on_volume, writer, context)
+            case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
-                return self._switch(work, manifest, reason, snapshot, on_volume, writer, context)
-            case Refuse(known=False) as refuse if snapshot is not None:
-                return self._refuse(work, refuse, snapshot, writer)
-            case Noop(relist=True) if snapshot is not None and on_volume.current is not None:
-                writer.record(replace(on_volume.current, listing=snapshot.digest))
+                return self._switch(work, manifest, reason, look.snapshot, on_volume, writer, context)
+            case Refuse(known=False) as refuse if look.snapshot is not None:
+                return self._refuse(work, refuse, look.snapshot, writer)
+            case Noop(relist=True) if look.snapshot is not None and on_volume.current is not None:
+                writer.record(replace(on_volume.current, listing=look.snapshot.digest))
+            case Leave() if on_volume.current is not None:
+                return self._departures.leave(decision, on_volume.current, look, writer)
+            case Unpublish() if on_volume.current is not None:
+                return self._departures.unpublish(work, decision, on_volume.current, look, writer, context)
             case _:
                 pass
-        if on_volume.leftover and not isinstance(decision, Wait):
-            writer.clear_staging()
-        return _as_result(decision, on_volume)
-
-    def _snapshot(self, model: ModelId) -> tuple[Snapshot | None, float]:
-        naming = self._options.naming
-        listing = self._store.list(naming.list_prefix(model))
-        snapshot = gather(model, listing.objects, naming)
-        return snapshot and self._namespace.judge(snapshot), listing.at
-
-    def _decide(
-        self, snapshot: Snapshot | None, listed_at: float, on_volume: OnVolume, context: SyncContext
-    ) -> tuple[Decision, bool]:
-        decision = triage(snapshot, on_volume, s3_now=listed_at, settle_seconds=self._options.settle_seconds)
-        if decision is not None or snapshot is None:
-            return decision or Gone("no such model"), False
-        try:
-            commit = self._commit(snapshot.commit, context) if snapshot.commit else None
-        except Rejected as error:
-            return Refuse(revision_of(snapshot.files), error.rule, error.reason), True
-        except VerificationFailed as error:
-            return _refuted(revision_of(snapshot.files), error), True
-        if self._unlike_commit.get(snapshot.model) == snapshot.digest:
-            return Wait(_NEXT_COMMIT, INCOMPLETE_RECHECK_SECONDS), True
-        return plan(snapshot, commit, on_volume), commit is not None
-
-    def _commit(self, remote: RemoteObject, context: SyncContext) -> tuple[CommittedFile, ...]:
-        return self._twice(lambda: read_commit(self._store, remote, self._options.naming, context))
-
-    def _twice(self, attempt: Callable[[], Answer]) -> Answer:
-        """Try once more where bytes are not what S3 has: they may have been changed on their way.
-
-        From fresh connections, since a proxy or a server out of step may be what changed them.
-        """
-        try:
-            return attempt()
-        except VerificationFailed:
-            self._store.renew()
-            return attempt()
+        return as_result(decision, on_volume)
 
     def _build(
         self,
         work: Work,
         build: Build,
+        look: Look,
         snapshot: Snapshot,
-        commit_file: bool,  # noqa: FBT001
         on_volume: OnVolume,
         writer: Writer,
         context: SyncContext,
     ) -> SyncResult:
         staging = writer.stage(build.revision)
+        context = replace(context, attend=lambda: self._attend(work, snapshot))
         try:
             with context.stage("reuse"):
                 reused = self._reuser.adopt(build, staging, context)
@@ -238,15 +199,14 @@ class ModelSync:
         except VerificationFailed as error:
             planned = next(file for file in build.files if file.path == error.path)
             if error.proof == Proof.COMMIT and upload_in_progress(planned, snapshot):
-                self._unlike_commit[work.model] = snapshot.digest
-                return SyncResult(Outcome.WAITING, f"{error.path}: {_NEXT_COMMIT}")
-            return self._refuse(work, _refuted(build.revision, error), snapshot, writer)
+                return as_result(self._decider.next_commit(look, snapshot, planned.path))
+            return self._refuse(work, refuted(build.revision, error), snapshot, writer)
         except Rejected as error:
             return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
-        if not commit_file:
+        if snapshot.commit is None:
             # Nothing ties the files together but time: they must be the same before and after.
             with context.stage("list again"):
-                again, _ = self._snapshot(work.model)
+                again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
         with context.stage("seal"):
@@ -254,11 +214,25 @@ class ModelSync:
             staging.seal(manifest)
         return self._switch(work, manifest, build.reason, snapshot, on_volume, writer, context)
 
+    def _attend(self, work: Work, snapshot: Snapshot) -> None:
+        """See, during a download, whether a new commit supersedes it.
+
+        Raises:
+            ObjectChanged: it does; what was downloaded stays in staging.
+        """
+        if not work.new_commit.is_set():
+            return
+        work.new_commit.clear()
+        if snapshot.commit is None:
+            raise ObjectChanged("a commit file came during the download")
+        with suppress(TryAgain):  # the event asks for another look after this sync
+            self._store.head(snapshot.commit)
+
     def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         if not build.files:
             return {}
         with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            return self._twice(lambda: self._fetcher.fetch(build, staging, context, reservation))
+            return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
 
     def _manifest(
         self, work: Work, revision: Revision, snapshot: Snapshot, records: tuple[FileRecord, ...]
@@ -295,7 +269,8 @@ class ModelSync:
     ) -> SyncResult:
         revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
-        superseded = (Superseded(before.revision, now),) if before and before.revision != revision else ()
+        superseded_at = (before.unpublished_at if before else None) or now
+        superseded = (Superseded(before.revision, superseded_at),) if before and before.revision != revision else ()
         previous = tuple(old for old in (before.previous if before else ()) if old.revision != revision)
         pin = before.pin if before else None
         current = Current(work.model, revision, snapshot.digest, now, superseded + previous, pin)
@@ -326,22 +301,3 @@ class ModelSync:
         )
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))
         return SyncResult(Outcome.REJECTED, refuse.reason, refuse.revision)
-
-
-def _refuted(revision: Revision, error: VerificationFailed) -> Refuse:
-    mismatch = Mismatch(error.path, error.proof, expected=error.expected, actual=error.actual)
-    return Refuse(revision, "checksum", str(error), mismatch=mismatch)
-
-
-def _as_result(decision: Decision, on_volume: OnVolume | None = None) -> SyncResult:
-    """A decision that asks for no work, or none that may be done, as a result."""
-    match decision:
-        case Wait(reason=reason, seconds=seconds):
-            return SyncResult(Outcome.WAITING, reason, wait_seconds=seconds)
-        case Refuse(revision=revision, reason=reason):
-            return SyncResult(Outcome.REJECTED, reason, revision)
-        case Build(revision=revision, reason=reason) | Switch(revision=revision, reason=reason):
-            return SyncResult(Outcome.SUCCESS, reason, revision)
-        case Noop(reason=reason) | Gone(reason=reason):
-            current = on_volume.current if on_volume else None
-            return SyncResult(Outcome.NOOP, reason, current.revision if current else None)

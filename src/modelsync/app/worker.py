@@ -7,7 +7,8 @@ import threading
 
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.progress import Beat
-from modelsync.app.sync import ModelSync, SyncResult
+from modelsync.app.result import SyncResult
+from modelsync.app.sync import ModelSync
 from modelsync.app.trouble import report
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import HealthChanged, Outcome
@@ -64,4 +65,4 @@ def retry_seconds(work: Work, result: SyncResult) -> float | None:
         case Outcome.WAITING | Outcome.BUSY:
             return INCOMPLETE_RECHECK_SECONDS if result.wait_seconds is None else result.wait_seconds
         case _:
-            return None
+            return result.wait_seconds

@@ -72,6 +72,7 @@ def run_once(
         volume=parts.volume,
         clock=parts.clock,
         failing=parts.board.failing,
+        gone=parts.board.gone,
         workers=configuration.settings.sync_workers,
     )
     return shot.run(models, stop)
@@ -88,7 +89,7 @@ def preview_once(names: Sequence[str], *, json: bool) -> int:
     stop = threading.Event()
     chosen = list(models)
     if not chosen:
-        parts.comparison.run(chosen.append, stop, lambda: None)
+        parts.comparison.run(lambda model, _: chosen.append(model), stop, lambda: None)
     rows = [_row(model, parts.sync.preview(model, stop=stop)) for model in chosen]
     parts.close()
     _print(rows, json=json, empty="nothing to do: every model is as the bucket has it")

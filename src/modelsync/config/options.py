@@ -6,10 +6,13 @@ from modelsync.adapters.aws import AwsOptions
 from modelsync.adapters.s3 import S3Options
 from modelsync.adapters.sqs import SqsOptions
 from modelsync.app.consumer import ConsumerOptions
+from modelsync.app.decide import DecideOptions
+from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import SyncOptions
 from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
+from modelsync.core.deletions import DeletionRules, Policy
 from modelsync.core.names import Naming
 from modelsync.core.space import SpaceRules
 from modelsync.telemetry.logs import LogOptions
@@ -64,12 +67,25 @@ def fetch(settings: Settings) -> FetchOptions:
     return FetchOptions(concurrency=settings.transfer_concurrency)
 
 
+def decide(settings: Settings) -> DecideOptions:
+    """What decisions go by."""
+    return DecideOptions(
+        naming=naming(settings),
+        settle=SettleOptions(settings.settle_seconds, settings.upload_stale_seconds),
+        commit_timeout_seconds=settings.commit_timeout_seconds,
+        deletions=deletions(settings),
+    )
+
+
+def deletions(settings: Settings) -> DeletionRules:
+    """What becomes of models that left the bucket."""
+    return DeletionRules(Policy(settings.delete_policy), settings.delete_grace_seconds, settings.delete_max_fraction)
+
+
 def sync(settings: Settings) -> SyncOptions:
     """What a sync goes by."""
     return SyncOptions(
-        naming=naming(settings),
         source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
-        settle_seconds=settings.settle_seconds,
         space=SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes),
     )
 

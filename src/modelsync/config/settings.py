@@ -67,8 +67,13 @@ class Settings(BaseModel):
         Note("A model without a commit file is synced when its last event and its newest object are this old."),
     ] = 2.0  # fmt: skip
     upload_stale_seconds: Annotated[
-        float, Field(gt=0), Note("A multipart upload older than this no longer holds a model back.", in_effect=False)
-    ] = 86400.0
+        float, Field(gt=0),
+        Note("A multipart upload older than this no longer holds back a model without a commit file."),
+    ] = 86400.0  # fmt: skip
+    commit_timeout_seconds: Annotated[
+        float, Field(gt=0),
+        Note("A commit file whose files have not come for so long is told in /health; it goes on waiting for them."),
+    ] = 3600.0  # fmt: skip
     reconcile_interval_seconds: Annotated[
         float, Field(ge=0), Note("Time between full comparisons with the bucket; 0: only the one at start.")
     ] = 300.0
@@ -100,13 +105,13 @@ class Settings(BaseModel):
     ] = 1 << 30
     delete_policy: Annotated[
         Literal["keep", "unpublish"], one_of("keep", "unpublish"),
-        Note("What becomes of models that left the bucket. Until it is in effect they are kept.", in_effect=False),
+        Note("What becomes of models that left the bucket: their links stay, or are withdrawn after the grace."),
     ] = "unpublish"  # fmt: skip
-    delete_grace_seconds: Annotated[
-        float, Field(ge=0), Note("Time from leaving the bucket to being unpublished.", in_effect=False)
-    ] = 3600.0
+    delete_grace_seconds: Annotated[float, Field(ge=0), Note("Time from leaving the bucket to being unpublished.")] = (
+        3600.0
+    )
     delete_max_fraction: Annotated[
-        float, Field(gt=0, le=1), Note("If a larger share of the models would go at once, none goes.", in_effect=False)
+        float, Field(gt=0, le=1), Note("If a larger share of the models would go at once, none goes.")
     ] = 0.3
 
     # Gate

@@ -17,7 +17,7 @@ class Outcome(StrEnum):
     """How the sync of one model ended."""
 
     SUCCESS = "success"
-    """A revision was published."""
+    """A revision was published, or a model that left the bucket was withdrawn."""
     NOOP = "noop"
     """Readers saw the right revision already, or the model is not in the bucket."""
     REJECTED = "rejected"
@@ -130,6 +130,40 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelGone:
+    """Readers see a model that the bucket has had no more `since`, in seconds since the epoch."""
+
+    model: ModelId
+    since: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBack:
+    """A model that had left the bucket is there again, before it was withdrawn."""
+
+    model: ModelId
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """The model's link was withdrawn: readers see it no more. `revision` is what they saw last."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionsReviewed:
+    """How many models the bucket has no more while readers see them, and whether all of them are held back."""
+
+    gone: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RevisionRejected:
     """A revision is refused, and that is on record."""
 
@@ -149,7 +183,10 @@ class KeyRefused:
 
 @dataclass(frozen=True, slots=True)
 class SyncFinished:
-    """A worker is done with the model for now. `stages`: seconds by stage, in order."""
+    """A worker is done with the model for now.
+
+    `stages`: seconds by stage, in order. `overdue`: it waits for what should have come long ago.
+    """
 
     model: ModelId
     sync_id: str
@@ -158,6 +195,7 @@ class SyncFinished:
     seconds: float
     revision: Revision | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +218,7 @@ class RefusalKnown:
 
 @dataclass(frozen=True, slots=True)
 class ModelAbsent:
-    """The bucket has no such model any more."""
+    """Neither the bucket nor readers have such a model any more."""
 
     model: ModelId
 
@@ -324,6 +362,10 @@ Fact = (
     | RequestRetried
     | FileVerified
     | Published
+    | ModelGone
+    | ModelBack
+    | Unpublished
+    | DeletionsReviewed
     | RevisionRejected
     | KeyRefused
     | SyncFinished

@@ -65,6 +65,25 @@ def _judge(wrong: Mapping[ModelId, str], well: str) -> tuple[Status, str]:
     return Status.DEGRADED, f"{first}: {wrong[first]}{more}"
 
 
+def queue_check(answer: str, *, redrives: bool | None, unreadable: bool) -> tuple[Status, str]:
+    """Judge a queue that answers.
+
+    Args:
+        answer: that it does, in words.
+        redrives: whether it has a redrive policy; None: not known.
+        unreadable: it holds a message that nobody can read.
+    """
+    if redrives is not False:
+        return Status.HEALTHY, answer
+    if not unreadable:
+        advice = "a message that nobody can read would come back for ever; give it a dead-letter queue"
+        return Status.HEALTHY, f"{answer}; warning: the queue has no redrive policy, {advice}"
+    return Status.DEGRADED, (
+        "a message that nobody can read comes back for ever, for the queue has no redrive policy: give it a dead-letter"
+        " queue, and see the log for the digest of the message's body"
+    )
+
+
 def silent(beats: Mapping[str, tuple[float, float]], now: float) -> dict[str, float]:
     """Return the loops that have not beaten within their limit, and for how long.
 

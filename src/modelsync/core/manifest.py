@@ -110,7 +110,9 @@ class Current(Record):
     """What readers of a model see: `current.json`, small enough to poll.
 
     `listing` names the listing of the bucket that was last found to be in step with the
-    revision: a model whose listing still has that name needs no further look.
+    revision: a model whose listing still has that name needs no further look. `gone_since`, the
+    tombstone, is when the bucket was first seen without the model; `unpublished_at` is when its
+    link was withdrawn, and the revision is then the one that readers saw last.
     """
 
     model: ModelId
@@ -119,6 +121,8 @@ class Current(Record):
     published_at: float
     previous: tuple[Superseded, ...] = ()
     pin: str | None = None
+    gone_since: float | None = None
+    unpublished_at: float | None = None
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +159,11 @@ class Quarantine(Record):
 
 @dataclass(frozen=True, slots=True)
 class Reconciled(Record):
-    """The last complete comparison with the bucket: `reconcile.json`."""
+    """The last complete comparison with the bucket: `reconcile.json`.
+
+    `absent` counts models that readers see and the bucket has no more; `missing` is the most that
+    were absent at once since deletions are held back, 0 while they are not.
+    """
 
     finished_at: float
     models: int
@@ -163,6 +171,7 @@ class Reconciled(Record):
     changed: int
     absent: int
     refused: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -225,9 +234,9 @@ class Published:
 
     @property
     def consistent(self) -> bool:
-        """Whether record and link name the same revision and it is there and whole, or neither exists."""
+        """Whether record and link name the same revision and it is there and whole, or neither shows readers one."""
         if self.linked is None:
-            return self.current is None
-        if self.current is None or self.current.revision != self.linked:
+            return self.current is None or self.current.unpublished_at is not None
+        if self.current is None or self.current.unpublished_at is not None or self.current.revision != self.linked:
             return False
         return self.linked in self.kept and not self.damage

@@ -60,6 +60,10 @@ class Naming:
         included = not self.include or any(fnmatch.fnmatchcase(model, glob) for glob in self.include)
         return included and not any(fnmatch.fnmatchcase(model, glob) for glob in self.exclude)
 
+    def covers(self, model: str) -> bool:
+        """Whether the bucket could have the model under this configuration: else its absence says nothing."""
+        return self.selects(model) and model.count("/") < self.depth
+
     def list_prefix(self, model: ModelId) -> str:
         """The narrowest prefix whose listing holds every key of the model.
 

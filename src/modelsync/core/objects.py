@@ -37,6 +37,14 @@ class RemoteObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload in progress. `begun_at`: seconds since the epoch, by S3's clock."""
+
+    key: str
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     """One object in its role as a file of a model."""
 
@@ -77,8 +85,9 @@ class Snapshot:
 
     @property
     def newest(self) -> float:
-        """When the youngest object was made: seconds since the epoch, by S3's clock."""
-        return max((file.object.last_modified for file in self.files), default=0.0)
+        """When the youngest object, commit file included, was made: seconds since the epoch, by S3's clock."""
+        objects = [file.object for file in self.files] + ([self.commit] if self.commit else [])
+        return max((remote.last_modified for remote in objects), default=0.0)
 
 
 def revision_of(files: Iterable[ModelFile]) -> Revision:

@@ -1,8 +1,8 @@
 """What to do about one model, and why.
 
 `triage` needs the listing alone and answers for most models; `plan` also needs the commit file,
-where there is one. Both are total: every answer carries its reason, in words that logs, the API
-and tests share.
+where there is one. What the bucket does not have is for `deletions.depart`. All are total: every
+answer carries its reason, in words that logs, the API and tests share.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from modelsync.core.commit import CommittedFile
 from modelsync.core.manifest import Mismatch, Published, Quarantine
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
+from modelsync.core.words import some
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,51 @@ class Noop:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The model is not in the bucket."""
+    """The model is not in the bucket, and readers see nothing that could be withdrawn."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """The model left the bucket; its readers keep it for now.
+
+    Attributes:
+        reason: since when and until when.
+        since: when a listing was first without it, in seconds since the epoch.
+        known: that is on record.
+        seconds: until it is to be looked at again; None: it stays.
+    """
+
+    reason: str
+    since: float
+    known: bool
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublish:
+    """The model left the bucket and its grace is over: withdraw its link, if the breaker lets it.
+
+    `visible`: there is a link to withdraw; else it only has to be put on record that it is gone.
+    """
+
+    revision: Revision
+    reason: str
+    since: float
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
-    """The upload is not complete; look again after `seconds`, or at the next event."""
+    """The upload is not complete; look again after `seconds`, or at the next event.
+
+    `overdue`: what it waits for should have come long ago.
+    """
 
     reason: str
     seconds: float
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +116,7 @@ class Build:
         return sum(file.object.size_bytes for file in self.files)
 
 
-Decision = Noop | Gone | Wait | Refuse | Switch | Build
+Decision = Noop | Gone | Leave | Unpublish | Wait | Refuse | Switch | Build
 
 VOLUME_RULES = frozenset({"path-taken"})
 """Rules that look at the volume, which an operator can change without a change in the bucket."""
@@ -94,9 +129,13 @@ def in_step(listing: Digest, published: Published) -> bool:
     """Whether a listing with this name asks for no work: it is published or refused already."""
     if not published.consistent or published.leftover:
         return False
-    return (published.current is not None and published.current.listing == listing) or any(
-        _stands(record, listing) for record in published.quarantined
-    )
+    current = published.current
+    if current is not None and current.unpublished_at is None:
+        if current.gone_since is not None:
+            return False  # it is back: its tombstone must go
+        if current.listing == listing:
+            return True
+    return any(_stands(record, listing) for record in published.quarantined)
 
 
 def _stands(record: Quarantine, listing: Digest) -> bool:
@@ -105,23 +144,22 @@ def _stands(record: Quarantine, listing: Digest) -> bool:
 
 
 def triage(
-    snapshot: Snapshot | None, published: Published, *, s3_now: float, settle_seconds: float
-) -> Noop | Gone | Wait | Refuse | None:
+    snapshot: Snapshot, published: Published, *, s3_now: float, settle_seconds: float, quiet_seconds: float
+) -> Noop | Wait | Refuse | None:
     """Answer from the listing alone; None where a plan has to be made.
 
     Args:
-        snapshot: the model in the bucket, or None if it is not there.
+        snapshot: the model in the bucket.
         published: the model on the volume.
         s3_now: seconds since the epoch by S3's clock, when it listed.
-        settle_seconds: age that the newest object of a model without commit file must have.
+        settle_seconds: age that the last change of a model without commit file must have.
+        quiet_seconds: since the last event that told of the model.
     """
     current = published.current
-    if snapshot is None:
-        return Gone("no weight file in the bucket" + (": what is published stays" if current else ""))
     if current is not None and current.pin is not None and not published.damage:
         return Noop(f"pinned to {current.revision}: {current.pin}")
     listing = snapshot.digest
-    if current is not None and current.listing == listing and published.consistent:
+    if current is not None and current.listing == listing and published.consistent and published.linked is not None:
         return Noop("the bucket has not changed since it was published")
     for record in published.quarantined:
         if _stands(record, listing):
@@ -134,16 +172,27 @@ def triage(
             # Not longer, however far in the past S3's clock may be.
             seconds = min(settle_seconds - age, max(settle_seconds, INCOMPLETE_RECHECK_SECONDS))
             return Wait(f"the newest object is {max(age, 0):.1f} s old: settling", seconds)
+        if quiet_seconds < settle_seconds:
+            return Wait(f"the last event is {quiet_seconds:.1f} s old: settling", settle_seconds - quiet_seconds)
     return None
 
 
-def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, published: Published) -> Decision:
+def plan(
+    snapshot: Snapshot,
+    commit: Sequence[CommittedFile] | None,
+    published: Published,
+    *,
+    s3_now: float,
+    commit_timeout_seconds: float,
+) -> Noop | Wait | Switch | Build:
     """Decide which revision to publish, of which files.
 
     Args:
         snapshot: the model in the bucket, past `triage`.
         commit: the content of its commit file, or None without one.
         published: the model on the volume.
+        s3_now: seconds since the epoch by S3's clock, when it listed.
+        commit_timeout_seconds: how long a commit file may wait for its files.
     """
     if commit is None:
         chosen = tuple(PlannedFile(file.path, file.object) for file in snapshot.files)
@@ -151,7 +200,13 @@ def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, published: 
         files = {file.path: file for file in snapshot.files}
         missing = [entry for entry in commit if not _matches(files.get(entry.path), entry)]
         if missing:
-            return Wait(_incomplete(missing, files.get(missing[0].path), len(commit)), INCOMPLETE_RECHECK_SECONDS)
+            return await_files(
+                snapshot,
+                _incomplete(missing, files.get(missing[0].path), len(commit)),
+                [entry.path for entry in missing],
+                s3_now=s3_now,
+                commit_timeout_seconds=commit_timeout_seconds,
+            )
         chosen = tuple(
             PlannedFile(entry.path, files[entry.path].object, entry.sha256)
             for entry in sorted(commit, key=lambda entry: entry.path)
@@ -168,7 +223,27 @@ def plan(snapshot: Snapshot, commit: Sequence[CommittedFile] | None, published: 
         return Build(revision, chosen, f"the published revision is damaged: {published.damage[0]}")
     if current is None:
         return Build(revision, chosen, "not published yet")
+    if current.unpublished_at is not None:
+        return Build(revision, chosen, "it is in the bucket again, and the volume has not kept this content")
     return Build(revision, chosen, f"the bucket differs from the published revision {current.revision}")
+
+
+def await_files(
+    snapshot: Snapshot, reason: str, missing: Sequence[RelPath], *, s3_now: float, commit_timeout_seconds: float
+) -> Wait:
+    """Wait for files of a commit, and say so when none has come for too long.
+
+    The time is counted from the newest object, by S3's clock: uploading the next version in place
+    makes the old commit file incomplete, however old that is.
+    """
+    if s3_now - snapshot.newest <= commit_timeout_seconds:
+        return Wait(reason, INCOMPLETE_RECHECK_SECONDS)
+    return Wait(
+        f"incomplete for more than {commit_timeout_seconds:.0f} s: {reason}; missing: {some(missing)}; upload them, or"
+        " a new commit file",
+        INCOMPLETE_RECHECK_SECONDS,
+        overdue=True,
+    )
 
 
 def upload_in_progress(file: PlannedFile, snapshot: Snapshot) -> bool:

@@ -12,7 +12,9 @@ from modelsync.adapters.s3 import S3Store
 from modelsync.adapters.volume import LocalVolume
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.board import Board
+from modelsync.app.breaker import Breaker
 from modelsync.app.compare import Comparison
+from modelsync.app.decide import Decider
 from modelsync.app.dirty import DirtyModels
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
@@ -71,6 +73,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     volume = LocalVolume(settings.models_base_path)
     dirty = DirtyModels(clock)
     namespace = Namespace()
+    breaker = Breaker(volume, observe, options.deletions(settings))
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     return Parts(
         clock=clock,
@@ -85,9 +88,17 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             store=store,
             volume=volume,
             fetcher=fetcher,
+            decider=Decider(
+                store=store,
+                volume=volume,
+                namespace=namespace,
+                clock=clock,
+                observe=observe,
+                options=options.decide(settings),
+            ),
+            breaker=breaker,
             clock=clock,
             observe=observe,
-            namespace=namespace,
             options=options.sync(settings),
         ),
         comparison=Comparison(
@@ -95,6 +106,8 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             volume=volume,
             namespace=namespace,
             naming=options.naming(settings),
+            breaker=breaker,
+            rules=options.deletions(settings),
             clock=clock,
             observe=observe,
         ),

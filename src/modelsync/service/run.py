@@ -22,7 +22,7 @@ from modelsync.app.worker import Worker
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
-from modelsync.core.health import Status
+from modelsync.core.health import Status, queue_check
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
 from modelsync.service.parts import Parts, build_parts, preflight
@@ -165,7 +165,8 @@ def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:
         except TryAgain as error:
             parts.observe(HealthChanged(f"queue:{queue.name}", Status.DEGRADED, str(error)))
         else:
-            parts.observe(HealthChanged(f"queue:{queue.name}", Status.HEALTHY, "the queue answers"))
+            status, reason = queue_check("the queue answers", redrives=queue.redrives, unreadable=False)
+            parts.observe(HealthChanged(f"queue:{queue.name}", status, reason))
         consumers.append(
             Consumer(
                 queue,

@@ -112,6 +112,8 @@ class FactLogger:
                 say("info", "published", model=model, revision=revision, sync_id=sync_id, previous=done.previous,
                     files=done.files, size_bytes=done.size_bytes, event_to_publish_seconds=late,
                     reason=done.reason)  # fmt: skip
+            case facts.ModelGone() | facts.ModelBack() | facts.Unpublished():
+                self._left(fact)
             case facts.RevisionRejected(model, revision, sync_id, rule, reason):
                 say("error", "rejected", model=model, revision=revision, sync_id=sync_id, rule=rule, reason=reason)
             case facts.SyncFinished():
@@ -157,12 +159,23 @@ class FactLogger:
             case _:
                 pass
 
+    def _left(self, fact: facts.ModelGone | facts.ModelBack | facts.Unpublished) -> None:
+        if not self._new(("gone", fact.model), fact.reason if isinstance(fact, facts.ModelGone) else type(fact)):
+            return
+        match fact:
+            case facts.ModelGone(model=model, reason=reason):
+                self._say("info", "left the bucket", model=model, reason=reason)
+            case facts.ModelBack(model=model):
+                self._say("info", "in the bucket again", model=model)
+            case facts.Unpublished(model, revision, sync_id, reason):
+                self._say("warning", "unpublished", model=model, revision=revision, sync_id=sync_id, reason=reason)
+
     def _finished(self, fact: facts.SyncFinished) -> None:
         level: Level = "debug"
         if fact.outcome is Outcome.ERROR:
             level = "warning"
         elif fact.outcome is Outcome.WAITING and self._new(("waiting", fact.model), fact.reason.split(":")[0]):
-            level = "info"
+            level = "warning" if fact.overdue else "info"
         self._say(level, "sync finished", model=fact.model, revision=fact.revision, sync_id=fact.sync_id,
                   outcome=fact.outcome.value, reason=fact.reason, seconds=round(fact.seconds, 4),
                   stages={stage: round(seconds, 4) for stage, seconds in fact.stages.items()})  # fmt: skip

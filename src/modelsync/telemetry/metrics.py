@@ -67,6 +67,12 @@ TABLE: tuple[MetricSpec, ...] = (
                "Revisions refused, by rule."),
     MetricSpec("modelsync_refused_keys_total", "counter", "keys", (), "experimental",
                "Keys seen that can name no model."),
+    MetricSpec("modelsync_unpublished_total", "counter", "models", (), "stable",
+               "Models withdrawn because the bucket has them no more."),
+    MetricSpec("modelsync_tombstones", "gauge", "models", (), "stable",
+               "Models that readers see and the bucket has no more, without pinned ones."),
+    MetricSpec("modelsync_deletions_held", "gauge", "1", (), "stable",
+               "1 while no model is withdrawn because too many would go at once."),
     MetricSpec("modelsync_models", "gauge", "models", ("state",), "stable", "Models by state."),
     MetricSpec("modelsync_model_info", "gauge", "1", ("model", "revision"), "stable",
                "1 for the revision that readers of a model see."),
@@ -164,6 +170,11 @@ class Metrics:
                 if outcome is facts.Outcome.SUCCESS:
                     for stage, stage_seconds in stages.items():
                         self._observe("sync_stage_seconds", stage_seconds, stage)
+            case facts.Unpublished():
+                self._count("unpublished_total")
+            case facts.DeletionsReviewed(gone, held):
+                self._gauges["modelsync_tombstones"].set(gone)
+                self._gauges["modelsync_deletions_held"].set(held)
             case facts.RevisionRejected(rule=rule):
                 self._count("rejected_total", rule)
             case facts.RequestRetried():

@@ -16,15 +16,23 @@ from modelsync.adapters.s3.connections import Connections
 from modelsync.adapters.s3.endpoint import bucket_endpoint
 from modelsync.adapters.s3.http1 import Response, Timeouts
 from modelsync.adapters.s3.signing import signed
-from modelsync.adapters.s3.xml import ListPage, parse_list_page
+from modelsync.adapters.s3.xml import ListPage, parse_list_page, parse_upload_page
 from modelsync.core.facts import StoreCalled
-from modelsync.core.objects import RemoteObject
+from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import CredentialsRefused, ModelSyncError, ObjectChanged, StoreDenied, StoreUnavailable
+from modelsync.errors import (
+    CredentialsRefused,
+    ModelSyncError,
+    NotOffered,
+    ObjectChanged,
+    StoreDenied,
+    StoreUnavailable,
+)
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
+_MOST_UPLOAD_PAGES = 20
 _READ_BYTES = 256 << 10
 _CRAWL_BYTES = 1 << 20
 
@@ -152,6 +160,19 @@ class S3Store:
             raise StoreUnavailable("S3 broke off in a page of its listing")
         return bytes(page)
 
+    def uploads(self, prefix: str) -> Iterator[Upload]:
+        """List uploads in progress, some 20,000 at the most: abandoned ones can be many."""
+        query = {"uploads": "", "encoding-type": "url", "prefix": prefix}
+        for _ in range(_MOST_UPLOAD_PAGES):
+            with self._call(
+                "ListMultipartUploads", "GET", None, query, what="list uploads in progress", optional=True
+            ) as response:
+                page = parse_upload_page(self._read_page(response))
+            yield from page.uploads
+            if page.next_markers is None:
+                return
+            query["key-marker"], query["upload-id-marker"] = page.next_markers
+
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
         what = f"ask for {remote.key!r}"
@@ -219,6 +240,7 @@ class S3Store:
         what: str,
         extra: dict[str, str] | None = None,
         pinned: bool = True,
+        optional: bool = False,
     ) -> Iterator[Response]:
         headers = {**self._headers, **(extra or {})}
         if remote is not None:
@@ -230,7 +252,9 @@ class S3Store:
         try:
             with self._connections.request(method, target, self._signed(method, target, headers)) as response:
                 if response.status not in {200, 206}:
-                    raise self._failure(response, what)
+                    error = self._failure(response, what)
+                    absent = response.status in {405, 501} or isinstance(error, StoreDenied | ObjectChanged)
+                    raise NotOffered(f"S3 answered {response.status} to {what}") if optional and absent else error
                 yield response
         except ModelSyncError as error:
             self._observe(StoreCalled(operation, type(error).__name__))

@@ -9,8 +9,8 @@ from datetime import datetime
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 
-from modelsync.core.objects import RemoteObject
-from modelsync.errors import StoreUnavailable
+from modelsync.core.objects import RemoteObject, Upload
+from modelsync.errors import NotOffered, StoreUnavailable
 
 _MAX_SIZE_BYTES = 1 << 50  # far above what S3 stores
 _MAX_DEPTH = 16  # S3's answers have four levels
@@ -25,35 +25,70 @@ class ListPage:
     next_token: str | None
 
 
+@dataclass(frozen=True)
+class UploadPage:
+    """One answer of ListMultipartUploads. `next_markers`: key and upload id that it goes on behind, or None."""
+
+    uploads: list[Upload]
+    next_markers: tuple[str, str] | None
+
+
 def parse_list_page(data: bytes) -> ListPage:
     """Read an answer of ListObjectsV2.
 
     Raises:
         StoreUnavailable: it is none, breaks off, or does not say where it goes on.
     """
+    entries, top, decode = _parse_page(data, "ListBucketResult", "Contents")
+    objects = [_object(entry, decode) for entry in entries]
+    if top.get("IsTruncated") != "true":
+        return ListPage(objects, None)
+    return ListPage(objects, _marker(top, "NextContinuationToken"))
+
+
+def parse_upload_page(data: bytes) -> UploadPage:
+    """Read an answer of ListMultipartUploads.
+
+    Raises:
+        StoreUnavailable: as `parse_list_page`.
+        NotOffered: it is a listing of objects.
+    """
+    entries, top, decode = _parse_page(data, "ListMultipartUploadsResult", "Upload")
+    uploads = [_upload(entry, decode) for entry in entries]
+    if top.get("IsTruncated") != "true":
+        return UploadPage(uploads, None)
+    return UploadPage(uploads, (decode(_marker(top, "NextKeyMarker")), top.get("NextUploadIdMarker", "")))
+
+
+def _parse_page(
+    data: bytes, root: str, element: str
+) -> tuple[list[dict[str, str]], dict[str, str], Callable[[str], str]]:
+    """Read a page of a list: its entries, its other fields, and how keys in it are decoded."""
     entries: list[dict[str, str]] = [{}]
     top: dict[str, str] = {}
 
     def end(path: tuple[str, ...], text: str) -> None:
         match path:
-            case (_, "Contents", name):
-                entries[-1][name] = text
-            case (_, "Contents"):
+            case (_, name, field) if name == element:
+                entries[-1][field] = text
+            case (_, name) if name == element:
                 entries.append({})
             case (_, name):
                 top[name] = text
 
-    root = _parse(data, end)
-    if root != "ListBucketResult":
-        raise StoreUnavailable(f"S3 answered a listing with XML that is none: {(root or '')[:40]!r}")
+    found = _parse(data, end)
+    if found == "ListBucketResult" != root:
+        raise NotOffered("S3 answered with a listing of objects: it does not know what it was asked for")
+    if found != root:
+        raise StoreUnavailable(f"S3 answered a listing with XML that is none: {(found or '')[:40]!r}")
     # Not every store heeds `encoding-type`; those that do say so, some behind the entries.
-    decode = unquote_plus if top.get("EncodingType") == "url" else str
-    next_token = None
-    if top.get("IsTruncated") == "true":
-        next_token = top.get("NextContinuationToken")
-        if not next_token:
-            raise StoreUnavailable("S3's listing is not complete and does not say where it goes on")
-    return ListPage([_object(entry, decode) for entry in entries[:-1]], next_token)
+    return entries[:-1], top, unquote_plus if top.get("EncodingType") == "url" else str
+
+
+def _marker(top: dict[str, str], name: str) -> str:
+    if not top.get(name):
+        raise StoreUnavailable("S3's listing is not complete and does not say where it goes on")
+    return top[name]
 
 
 def parse_error(data: bytes) -> dict[str, str]:
@@ -85,6 +120,13 @@ def _object(entry: dict[str, str], decode: Callable[[str], str]) -> RemoteObject
     if not (0 <= remote.size_bytes <= _MAX_SIZE_BYTES and _ETAG.fullmatch(remote.etag)):
         raise StoreUnavailable(f"S3's listing has an impossible size or ETag for {remote.key[:100]!r}")
     return remote
+
+
+def _upload(entry: dict[str, str], decode: Callable[[str], str]) -> Upload:
+    try:
+        return Upload(decode(entry["Key"]), datetime.fromisoformat(entry["Initiated"]).timestamp())
+    except (KeyError, ValueError, OverflowError) as error:
+        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {error}") from error
 
 
 def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:

@@ -33,7 +33,7 @@ from modelsync.adapters.volume.revisions import (
     whole_directory,
 )
 from modelsync.adapters.volume.writer import LocalWriter, linked_revision, read_current, read_quarantine
-from modelsync.core.manifest import BadRecord, Manifest, Published, Reconciled, Scrubbed
+from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled, Scrubbed
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.core.verify import Entry
@@ -134,6 +134,14 @@ class LocalVolume:
                 leftover=paths.staging.exists(),
                 damage=() if linked is None else damage_in(linked),
             )
+
+    def records(self) -> Iterator[Current]:
+        """The record of each model that has one."""
+        for model in self.models():
+            with volume_errors(f"read the record of {model}"):
+                current = read_current(ModelPaths(self._base, model))
+            if current is not None:
+                yield current
 
     def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
         """The manifest of a kept revision."""

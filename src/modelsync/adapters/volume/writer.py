@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from modelsync.adapters.volume.files import (
@@ -13,6 +14,7 @@ from modelsync.adapters.volume.files import (
     remove_tree,
     replace_file,
     replace_link,
+    sync_directory,
     volume_errors,
 )
 from modelsync.adapters.volume.index import ContentIndex
@@ -97,6 +99,16 @@ class LocalWriter:
         elif link.exists():
             raise _taken(link)
 
+    def unpublish(self, current: Current) -> None:
+        """Take the link away from readers, then put that on record: the next sync mends a crash between."""
+        link = self._paths.link
+        with volume_errors(f"unpublish {self._paths.model}"):
+            if linked_revision(self._paths) is not None:
+                link.unlink()
+            if link.parent.is_dir():
+                sync_directory(link.parent)  # also for a link that went before a crash
+            self.record(current)
+
     def set_aside(self, damage: Damage) -> None:
         """Put on record that a kept revision must not be used any more."""
         with volume_errors(f"record the damage of revision {damage.revision}"):
@@ -114,10 +126,7 @@ class LocalWriter:
     def record(self, current: Current) -> None:
         """Write the record alone."""
         with volume_errors(f"record {current.revision} of {current.model}"):
-            bounded = Current(
-                current.model, current.revision, current.listing, current.published_at,
-                current.previous[:KEEP_PREVIOUS], current.pin,
-            )  # fmt: skip
+            bounded = replace(current, previous=current.previous[:KEEP_PREVIOUS])
             replace_file(self._paths.current, bounded.to_json())
 
     def quarantine(self, record: Quarantine) -> None:
