@@ -10,10 +10,13 @@
     │   │   └── StoreThrottled  S3 asked for fewer requests
     │   ├── StoreDenied         credentials or permissions: an operator may mend them meanwhile
     │   ├── QueueUnavailable    the same for SQS
+    │   ├── ServiceUnavailable  the same for a worker's HTTP interface
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
     │   └── ModelBusy           another worker holds the model's writer lock
     ├── ObjectChanged           list and plan again: what was planned is no longer there
+    ├── SourceChanged           push again: a local file changed while it was uploaded
+    ├── SourceUnreadable        push again once the local files can be read
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -85,6 +88,10 @@ class QueueUnavailable(TryAgain):
     dependency = "queue"
 
 
+class ServiceUnavailable(TryAgain):
+    """A worker's HTTP interface cannot be reached, failed, or is something else."""
+
+
 class VolumeFailed(TryAgain):
     """A call to the file system failed."""
 
@@ -117,6 +124,14 @@ class ModelBusy(TryAgain):
 
 class ObjectChanged(ModelSyncError):
     """An object was replaced or removed since it was listed."""
+
+
+class SourceChanged(ModelSyncError):
+    """A local file changed while it was uploaded."""
+
+
+class SourceUnreadable(ModelSyncError):
+    """A local file or directory cannot be read."""
 
 
 class Rejected(ModelSyncError):

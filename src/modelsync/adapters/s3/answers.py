@@ -22,9 +22,15 @@ _MAX_ERROR_BYTES = 64 << 10
 _CHECKSUM = "x-amz-checksum-"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
-_PASSING = {"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"}
+_PASSING = {
+    "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
+    "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch",  # an upload that the network harmed
+}  # fmt: skip
 _ADVICE = {
-    "AccessDenied": "give the role s3:GetObject and s3:ListBucket on the bucket and prefix (and kms:Decrypt)",
+    "AccessDenied": (
+        "give the role s3:GetObject and s3:ListBucket on the bucket and prefix, and to upload s3:PutObject and"
+        " s3:AbortMultipartUpload (and kms:Decrypt, kms:GenerateDataKey)"
+    ),
     "AllAccessDisabled": "the bucket is disabled: ask its owner",
     "ExpiredToken": "the credentials have ended and were not refreshed: look at the pod's role",
     "InvalidAccessKeyId": "the access key does not exist: check AWS_ACCESS_KEY_ID",
@@ -33,9 +39,11 @@ _ADVICE = {
 }
 
 
-def failure(response: http.client.HTTPResponse, *, what: str, bucket: str) -> ModelSyncError:
-    """Turn an answer that is no success into the error that it means."""
-    fields = parse_error(response.read(_MAX_ERROR_BYTES))
+def failure(
+    response: http.client.HTTPResponse, *, what: str, bucket: str, document: bytes | None = None
+) -> ModelSyncError:
+    """Turn an answer that is no success into the error that it means; `document`: its body, if that was read."""
+    fields = parse_error(response.read(_MAX_ERROR_BYTES) if document is None else document)
     status, code = response.status, fields.get("Code", "")
     said = f"S3 answered {status} {code or response.reason or ''}".strip() + f" to {what}"
     region = response.headers.get("x-amz-bucket-region") or fields.get("Region")

@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -64,8 +64,12 @@ class Connections:
         self._proxy = _proxy_for(endpoint)
 
     @contextmanager
-    def request(self, method: str, target: str, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """Send a request; the connection is kept if the body was read to its end.
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview] | None = None
+    ) -> Iterator[Answer]:
+        """Send a request; the connection is kept if the answer was read to its end.
+
+        A body is gone through anew for each attempt, and the headers give its length.
 
         Raises:
             StoreUnavailable: the host cannot be reached, or did not answer in time.
@@ -73,7 +77,7 @@ class Connections:
         """
         try:
             with _network_errors():
-                connection, response = self._send(method, target, headers)
+                connection, response = self._send(method, target, headers, body)
         except ValueError:
             # Its message would show headers, the signature among them.
             raise StoreUnavailable(
@@ -89,15 +93,17 @@ class Connections:
         self._release(connection, reusable=response.isclosed() and not response.will_close)
 
     def _send(
-        self, method: str, target: str, headers: Mapping[str, str]
+        self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview] | None
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         while True:
             connection, fresh = self._acquire()
             try:
                 if fresh:
                     self._connect(connection)
-                connection.request(method, self._through_proxy(target), headers=dict(headers))
-                self._watch(connection)
+                    self._watch(connection)
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    # The server may close before it has the whole body: its answer says why.
+                    connection.request(method, self._through_proxy(target), body, dict(headers))
                 return connection, connection.getresponse()
             except _STALE:
                 self._release(connection, reusable=False)
@@ -158,13 +164,18 @@ class Connections:
         connection.close()
 
     def close(self) -> None:
-        """Break off all requests: their readers get an error at once."""
+        """Break off all requests, and take no more."""
         with self._lock:
             self._closed = True
-            active = list(self._active.values())
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.close()
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Break off all requests: whoever sends or reads gets an error at once."""
+        with self._lock:
+            active = list(self._active.values())
         for sock in active:
             _break_off(sock, socket.SHUT_RDWR)
 

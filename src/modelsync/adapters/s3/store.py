@@ -4,46 +4,25 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-
-from modelsync import __version__
 from modelsync.adapters.aws import AwsSession
-from modelsync.adapters.s3.answers import failure, object_details, whole_size
-from modelsync.adapters.s3.connections import Answer, Connections, Timeouts
-from modelsync.adapters.s3.endpoint import bucket_endpoint
+from modelsync.adapters.s3.answers import object_details, whole_size
+from modelsync.adapters.s3.connections import Answer
+from modelsync.adapters.s3.requests import Requests, S3Options
 from modelsync.adapters.s3.xml import ListPage, parse_list_page
-from modelsync.core.facts import StoreCalled
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import ModelSyncError, ObjectChanged, StoreDenied, StoreUnavailable
+from modelsync.errors import ObjectChanged, StoreDenied, StoreUnavailable
 from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
 _PAGE_SECONDS = 60.0
 _READ_BYTES = 256 << 10
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """Which bucket, and how.
-
-    Attributes:
-        bucket: its name.
-        expected_owner: account id; a bucket of another account is refused by S3.
-        timeouts: bounds on single calls of the network.
-    """
-
-    bucket: str
-    expected_owner: str | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
 
 
 class S3Body:
@@ -90,15 +69,7 @@ class S3Store:
             ConfigurationError: region or endpoint cannot be.
         """
         self._options = options
-        self._session = session
-        self._observe = observe
-        self._endpoint = bucket_endpoint(
-            options.bucket,
-            region=session.region,
-            endpoint_url=session.options.s3_endpoint_url,
-            dns_suffix=session.dns_suffix,
-        )
-        self._connections = Connections(self._endpoint, options.timeouts)
+        self._requests = Requests(options, session, observe)
         self._bodies: set[S3Body] = set()
 
     def check(self) -> None:
@@ -189,7 +160,7 @@ class S3Store:
 
     def close(self) -> None:
         """Break off everything under way."""
-        self._connections.close()
+        self._requests.connections.close()
 
     @contextmanager
     def _call(
@@ -203,38 +174,15 @@ class S3Store:
         extra: dict[str, str] | None = None,
         pinned: bool = True,
     ) -> Iterator[Answer]:
-        headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}", **(extra or {})}
-        if self._options.expected_owner:
-            headers["x-amz-expected-bucket-owner"] = self._options.expected_owner
+        headers = dict(extra or {})
         if remote is not None:
             if pinned:
                 headers["If-Match"] = f'"{remote.etag}"'
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
-        target = self._endpoint.target(remote.key if remote else None, query)
-        with (
-            _observed(self._observe, operation),
-            self._connections.request(method, target, self._signed(method, target, headers)) as answer,
-        ):
-            if answer.response.status not in {200, 206}:
-                raise failure(answer.response, what=what, bucket=self._options.bucket)
+        key = remote.key if remote else None
+        with self._requests.send(operation, method, key, what=what, query=query, headers=headers) as answer:
             yield answer
-
-    def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
-        url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{target}"
-        request = AWSRequest(method, url, headers=headers)
-        S3SigV4Auth(self._session.credentials(), "s3", self._session.region).add_auth(request)
-        return dict(request.headers.items())
-
-
-@contextmanager
-def _observed(observe: Callable[[StoreCalled], None], operation: str) -> Iterator[None]:
-    try:
-        yield
-    except ModelSyncError as error:
-        observe(StoreCalled(operation, type(error).__name__))
-        raise
-    observe(StoreCalled(operation, "ok"))
 
 
 def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
