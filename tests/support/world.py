@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from fakes.clock import VirtualClock
 from fakes.store import FakeStore, FaultyStore
@@ -22,6 +23,8 @@ from modelsync.app.sync import ModelSync, SyncOptions, SyncResult
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
+
+Told = TypeVar("Told")
 
 
 class World:
@@ -76,7 +79,7 @@ class World:
         self.facts.append(fact)
         self.board(fact)
 
-    def told(self, kind: type) -> list[Fact]:
+    def told(self, kind: type[Told]) -> list[Told]:
         """All facts of a kind."""
         return [fact for fact in self.facts if isinstance(fact, kind)]
 

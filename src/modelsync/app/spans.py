@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import TypeVar
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import Crc, Hasher, crc64nvme_hasher, hasher
+from modelsync.app.patience import Patience
 from modelsync.app.progress import SyncContext
-from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import BytesFetched, RequestRetried
 from modelsync.core.parts import Span
 from modelsync.core.plan import PlannedFile
@@ -24,19 +23,14 @@ _BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class FetchOptions:
-    """Bounds of a download.
+class FetchOptions(Patience):
+    """Bounds of a download. `attempts` counts failures of a part without a byte in between.
 
     Attributes:
         concurrency: requests at once, over all models.
-        attempts: failures in a row without a byte in between, before a part is given up.
-        backoff_base_seconds, backoff_cap_seconds: waits between attempts.
     """
 
     concurrency: int = 8
-    attempts: int = 6
-    backoff_base_seconds: float = 0.2
-    backoff_cap_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -107,14 +101,7 @@ class Source:
         return self.local.buffer  # type: ignore[no-any-return]
 
     def _pause(self, planned: PlannedFile, error: StoreUnavailable, attempt: int) -> None:
-        if attempt >= self.options.attempts:
-            raise error
-        wait_seconds = backoff_seconds(
-            attempt,
-            base_seconds=self.options.backoff_base_seconds,
-            cap_seconds=self.options.backoff_cap_seconds,
-            jitter=random.random(),  # noqa: S311 - no secret
-        )
+        wait_seconds = self.options.pause_seconds(error, attempt)
         context = self.context
         context.observe(RequestRetried(context.model, context.sync_id, planned.path, str(error), attempt, wait_seconds))
         context.clock.wait(self.cancel, wait_seconds)
