@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modelsync.core import facts
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Check, Status, move, sync_check
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.status import ModelStatus, State
 from modelsync.ports import Clock
 
-
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """One model: what readers see, and why that is not what the bucket has, if so.
-
-    `state` is `current`, `syncing`, `waiting`, `rejected` or `failed`.
-    """
-
-    model: ModelId
-    state: str
-    revision: Revision | None = None
-    published_at: float | None = None
-    reason: str | None = None
-
-
 _STATES = {
-    Outcome.WAITING: "waiting",
-    Outcome.REJECTED: "rejected",
-    Outcome.ERROR: "failed",
-    Outcome.BUSY: "waiting",
+    Outcome.WAITING: State.WAITING,
+    Outcome.REJECTED: State.REJECTED,
+    Outcome.ERROR: State.FAILING,
+    Outcome.BUSY: State.WAITING,
 }
 
 
@@ -54,14 +40,15 @@ class Board:
             case facts.HealthChanged(check, status, reason):
                 with self._lock:
                     self._checks[check] = move(self._checks.get(check), status, reason, self._clock.now())
-            case facts.SyncStarted(model=model):
-                self._change(model, state="syncing")
-            case facts.ModelKnown(model, revision, published_at):
-                self._known(model, revision, published_at)
+            case facts.SyncStarted(model=model, event_at=event_at):
+                heard = {} if event_at is None else {"event_at": event_at}
+                self._change(model, state=State.SYNCING, **heard)
+            case facts.ModelKnown():
+                self._known(fact)
             case facts.Published(model=model, revision=revision, published_at=published_at):
                 self._change(model, revision=revision, published_at=published_at)
             case facts.RefusalKnown(model, reason):
-                self._change(model, state="rejected", reason=reason)
+                self._change(model, state=State.REJECTED, reason=reason)
             case facts.ModelAbsent(model=model):
                 self._absent(model)
             case facts.SyncFinished():
@@ -71,43 +58,51 @@ class Board:
             case _:
                 pass
 
-    def _known(self, model: ModelId, revision: Revision, published_at: float) -> None:
+    def _known(self, fact: facts.ModelKnown) -> None:
         with self._lock:
-            before = self._models.get(model)
-            if before is None or before.revision != revision:
-                state, reason = (before.state, before.reason) if before else ("current", None)
-                self._models[model] = ModelStatus(model, state, revision, published_at, reason)
+            before = self._models.get(fact.model) or ModelStatus(fact.model, State.PUBLISHED)
+            status = replace(before, revision=fact.revision, published_at=fact.published_at)
+            if fact.in_step and before.state is not State.SYNCING:
+                # Another replica may have mended what failed here.
+                status = replace(status, state=State.PUBLISHED, reason=None, synced_at=self._clock.now())
+            self._put(status)
 
     def _change(self, model: ModelId, **changes: object) -> None:
         with self._lock:
-            before = self._models.get(model) or ModelStatus(model, "syncing")
+            before = self._models.get(model) or ModelStatus(model, State.SYNCING)
             self._put(replace(before, **changes))  # type: ignore[arg-type]
 
     def _absent(self, model: ModelId) -> None:
         with self._lock:
             before = self._models.get(model)
-            if before is not None and before.state != "syncing":
-                self._put(replace(before, state="current" if before.revision else "absent", reason=None))
+            if before is not None and before.state is not State.SYNCING:
+                self._put(replace(before, state=_without_work(before.revision), reason=None))
 
     def _finished(self, fact: facts.SyncFinished) -> None:
         with self._lock:
-            before = self._models.get(fact.model) or ModelStatus(fact.model, "syncing")
-            state = _STATES.get(fact.outcome, "current")
-            if state == "current":
-                revision = fact.revision or before.revision
-                state = "current" if revision else "absent"
-                self._put(replace(before, state=state, reason=None, revision=revision))
+            before = self._models.get(fact.model) or ModelStatus(fact.model, State.SYNCING)
+            if fact.outcome in _STATES:
+                self._put(replace(before, state=_STATES[fact.outcome], reason=fact.reason))
             else:
-                self._put(replace(before, state=state, reason=fact.reason))
+                revision = fact.revision or before.revision
+                self._put(
+                    replace(
+                        before,
+                        state=_without_work(revision),
+                        reason=None,
+                        revision=revision,
+                        synced_at=self._clock.now(),
+                    )
+                )
 
     def _put(self, status: ModelStatus) -> None:
         """Take a model's new status; one that is neither published nor in the bucket is forgotten."""
         self._failing.pop(status.model, None)
-        if status.state == "absent":
+        if status.state is State.ABSENT:
             self._models.pop(status.model, None)
         else:
             self._models[status.model] = status
-            if status.state in {"rejected", "failed"}:
+            if status.state in {State.REJECTED, State.FAILING}:
                 self._failing[status.model] = status.reason or status.state
         self._sync = move(self._sync, *sync_check(self._failing), self._clock.now())
 
@@ -130,3 +125,7 @@ class Board:
         """All models that were seen."""
         with self._lock:
             return dict(self._models)
+
+
+def _without_work(revision: Revision | None) -> State:
+    return State.PUBLISHED if revision else State.ABSENT

@@ -94,11 +94,13 @@ class Comparison:
             return True  # parted in the listing: its own sync lists it whole
         seen.add(model)
         published = self._volume.published(model)
-        if published.current is not None:
-            self._observe(ModelKnown(model, published.current.revision, published.current.published_at))
-            if published.current.pin is not None:
-                return False
         listing = self._namespace.judge(snapshot).digest
+        if (current := published.current) is not None:
+            pinned = current.pin is not None
+            settled = pinned or (in_step(listing, published) and current.listing == listing)
+            self._observe(ModelKnown(model, current.revision, current.published_at, settled))
+            if pinned:
+                return False
         if not in_step(listing, published):
             return True
         for record in published.quarantined:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from modelsync.adapters.clock import SystemClock
 from modelsync.app.board import Board
 from modelsync.app.once import OneShot
 from modelsync.cli.main import FAILED, SOME_FAILED
+from modelsync.cli.signals import stop_on_signals
 from modelsync.config import load
 from modelsync.config.load import Configuration
 from modelsync.config.options import logs, naming
@@ -43,7 +43,7 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         ModelSyncError: bucket or volume failed as a whole.
     """
     configuration, parts, models = _start(names)
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     parts.volume.check()
     shot = OneShot(
         comparison=parts.comparison,
@@ -92,13 +92,6 @@ def _start(names: Sequence[str]) -> tuple[Configuration, Parts, list[ModelId]]:
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     return configuration, build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()]), models
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _row(model: ModelId, decision: Decision) -> _Row:
