@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from urllib.parse import urlsplit
 
+_REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1.1\r\n")
+
 
 class Proxy:
-    """Passes TCP on. `hold_after_bytes` stops each answer there until `release`; `down` refuses everything."""
+    """Passes TCP on, and notes the requests: method and target.
+
+    `hold_after_bytes` stops each answer there until `release`, `hold_requests_after_bytes` what each
+    connection sends; `down` refuses everything.
+    """
 
     def __init__(self, target_url: str) -> None:
         parts = urlsplit(target_url)
@@ -17,15 +24,17 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.hold_after_bytes: int | None = None
+        self.hold_requests_after_bytes: int | None = None
+        self.requests: list[tuple[str, str]] = []
         self.down = False
         self.held = threading.Event()
-        """Set once an answer is being held."""
+        """Set once something is being held."""
         self._released = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def release(self) -> None:
         """Let everything through from now on."""
-        self.hold_after_bytes = None
+        self.hold_after_bytes = self.hold_requests_after_bytes = None
         self._released.set()
 
     def close(self) -> None:
@@ -50,8 +59,10 @@ class Proxy:
         passed = 0
         try:
             while data := source.recv(65536):
-                hold = self.hold_after_bytes
-                if answer and hold is not None and passed + len(data) > hold:
+                hold = self.hold_after_bytes if answer else self.hold_requests_after_bytes
+                if not answer and (line := _REQUEST_LINE.match(data)) is not None:
+                    self.requests.append((line[1].decode(), line[2].decode()))
+                if hold is not None and passed + len(data) > hold:
                     sink.sendall(data[: max(hold - passed, 0)])
                     data = data[max(hold - passed, 0) :]
                     passed = max(hold, passed)

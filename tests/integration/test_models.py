@@ -25,7 +25,8 @@ from modelsync.core.status import Arrived, ModelView, Refusal, State, TurnedDown
 from modelsync.errors import ServiceUnavailable, Stopped, StoreUnavailable, VolumeFailed
 from modelsync.ports import Volume
 from modelsync.web.api import Views, make_api
-from modelsync.web.server import HttpOptions, HttpServer
+from modelsync.web.options import HttpOptions
+from modelsync.web.server import HttpServer
 
 from support.world import World  # isort: skip
 

@@ -19,14 +19,12 @@ from modelsync.cli.progress import PushProgress
 from modelsync.cli.signals import stop_on_signals
 from modelsync.config import load
 from modelsync.config.load import Configuration
-from modelsync.config.options import logs
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.core.status import Arrived
 from modelsync.core.upload import UploadPlan
 from modelsync.errors import Stopped
 from modelsync.service.push import pushing
-from modelsync.telemetry.logs import configure_logging
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,6 @@ def push_once(
         ModelSyncError: it failed.
     """
     configuration = load({**os.environ, **({"MODELSYNC_URL": url} if url else {})})
-    configure_logging(logs(configuration.settings))
     stop = stop_on_signals()
     try:
         # Asked before the upload: a wrong address is better known now than after gigabytes.

@@ -12,7 +12,7 @@ from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
 from modelsync.core.names import Naming
 from modelsync.telemetry.logs import LogOptions
-from modelsync.web.server import HttpOptions
+from modelsync.web.options import HttpOptions
 
 
 def naming(settings: Settings) -> Naming:

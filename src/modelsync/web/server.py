@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
 
 from modelsync.errors import ConfigurationError
+from modelsync.web.options import HttpOptions
 
 _BACKLOG = 128
-
-
-@dataclass(frozen=True)
-class HttpOptions:
-    """Where to listen; port 0 takes a free one."""
-
-    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
-    port: int = 8080
 
 
 class HttpServer:

@@ -1,0 +1,13 @@
+"""Where the HTTP server listens: apart from it, so that reading the configuration does not import FastAPI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
+    port: int = 8080
