@@ -235,9 +235,11 @@ def odd() -> Iterator[ServiceClient]:
         (200, b"[]"),
         (200, b'{"models": [], "next": ""}'),
         (200, b'{"id": "a", "revision": null, "state": "no such state"}'),
+        (200, b" " * (17 << 20)),
         (500, b"{}"),
         (302, b""),
     ],
+    ids=["empty", "html", "list", "circle", "state", "huge", "failure", "redirect"],
 )
 def test_what_is_no_worker_is_told(odd: ServiceClient, answer: tuple[int, bytes]) -> None:
     Odd.answer = answer

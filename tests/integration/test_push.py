@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from fakes.uploads import FakeUploads
@@ -34,6 +36,7 @@ from support.world import World  # isort: skip
 LARGE = os.urandom(MIB) * 33  # three parts
 ALICE = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"a b"}
 COMMIT = "alice/modelsync.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "commit-file.schema.json"
 
 
 class Publisher:
@@ -103,6 +106,7 @@ def test_a_pushed_voice_is_published_under_the_revision_that_the_push_tells(worl
     assert (result.outcome, result.revision) == (Outcome.SUCCESS, revision)
     assert world.read("alice") == ALICE
     assert publisher.uploaded()[-1] == COMMIT, "the commit file is the last"
+    jsonschema.validate(json.loads(committed(world)), json.loads(SCHEMA.read_bytes()))
 
 
 def test_a_large_file_goes_in_parts(world: World, publisher: Publisher) -> None:

@@ -32,21 +32,23 @@ class LocalFolder:
         """Everything in it that is no directory, in order of the paths."""
         found: list[LocalFile] = []
         try:
-            for file in self._walk(self._base):
-                found.append(file)
+            for place in self._walk():
+                found.append(self._look_at(place))
                 if len(found) > _MAX_FILES:
                     raise SourceUnreadable(f"{self._base} has over {_MAX_FILES} files: is it the right directory?")
         except OSError as error:
             raise SourceUnreadable(f"{error.filename} cannot be read: {error.strerror}") from error
         return sorted(found, key=lambda file: file.path)
 
-    def _walk(self, directory: Path) -> Iterator[LocalFile]:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(directory / entry.name)
-                else:
-                    yield self._look_at(directory / entry.name)
+    def _walk(self) -> Iterator[Path]:
+        directories = [self._base]
+        while directories:
+            with os.scandir(directories.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        directories.append(Path(entry.path))
+                    else:
+                        yield Path(entry.path)
 
     def _look_at(self, place: Path) -> LocalFile:
         path = place.relative_to(self._base).as_posix()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +16,7 @@ from modelsync.errors import ServiceUnavailable
 
 _SECONDS = 5.0
 _MAX_BYTES = 16 << 20
+_READ_BYTES = 64 << 10
 _PAGE = 500
 _VIEW: TypeAdapter[ModelView] = TypeAdapter(ModelView)
 _MODELS: TypeAdapter[ModelPage] = TypeAdapter(ModelPage)
@@ -54,8 +56,7 @@ class ServiceClient:
         """An answer's body; None for 404."""
         try:
             with urllib.request.urlopen(f"{self._url}{path}", timeout=_SECONDS) as answer:  # noqa: S310 - checked: http(s)
-                data: bytes = answer.read(_MAX_BYTES)
-                return data
+                return self._read(answer)
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 404:
@@ -66,6 +67,16 @@ class ServiceClient:
             raise ServiceUnavailable(
                 f"no worker can be reached at {self._url} ({reason}): set --url or MODELSYNC_URL"
             ) from error
+
+    def _read(self, answer: HTTPResponse) -> bytes:
+        """Read a body, within bounds of size and time."""
+        deadline = time.monotonic() + _SECONDS
+        data = bytearray()
+        while block := answer.read1(_READ_BYTES):
+            data += block
+            if len(data) > _MAX_BYTES or time.monotonic() > deadline:
+                raise self._odd()
+        return bytes(data)
 
     def _odd(self) -> ServiceUnavailable:
         return ServiceUnavailable(

@@ -24,7 +24,7 @@ _BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class FetchOptions(Patience):
-    """Bounds of a download. `attempts` counts failures of a part without a byte in between.
+    """Bounds of transfers. `attempts` counts failures of a part without a byte in between.
 
     Attributes:
         concurrency: requests at once, over all models.

@@ -18,6 +18,7 @@ from modelsync.cli.main import FAILED
 from modelsync.cli.progress import PushProgress
 from modelsync.cli.signals import stop_on_signals
 from modelsync.config import load
+from modelsync.config.fields import without_userinfo
 from modelsync.config.load import Configuration
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -70,7 +71,7 @@ def push_once(
 
 
 def _waiting(configuration: Configuration, model: str, seconds: float) -> _Waiting:
-    service = ServiceClient(configuration.settings.modelsync_url)
+    service = ServiceClient(without_userinfo(configuration.settings.modelsync_url))
     view = service.model(ModelId(model))
     return _Waiting(service, seconds, view.refusal.rejected_at if view and view.refusal else None)
 

@@ -16,6 +16,7 @@ from modelsync.adapters.service import ServiceClient
 from modelsync.adapters.volume import LocalVolume
 from modelsync.app.models import Models
 from modelsync.config import load
+from modelsync.config.fields import without_userinfo
 from modelsync.core.names import ModelId
 from modelsync.core.status import ModelView, enriched
 from modelsync.errors import ModelSyncError, ServiceUnavailable, VolumeUnusable
@@ -39,7 +40,7 @@ def show_status(name: str | None, *, url: str | None, json: bool) -> None:
     volume = LocalVolume(settings.models_base_path)
     if not volume.readable():
         raise VolumeUnusable(f"MODELS_BASE_PATH={settings.models_base_path} cannot be read: mount the volume there")
-    silence, live = _live(ServiceClient(settings.modelsync_url), name)
+    silence, live = _live(ServiceClient(without_userinfo(settings.modelsync_url)), name)
     views = _views(Models(volume, dict), live, name)
     if name is not None and not views:
         raise ModelSyncError(f"there is no model {name!r} on {settings.models_base_path}")
