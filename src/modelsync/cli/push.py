@@ -82,9 +82,8 @@ def _report(
     """Say what was done and, if that is asked for, what became of it."""
     plan = prepared.plan
     if not json:
-        sys.stdout.write(
-            "".join(f"{line}\n" for line in (_would(plan) if revision is None else [_did(plan, revision)]))
-        )
+        lines = _would(plan) if revision is None else [_did(plan, revision)]
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
     verdict = None
     if waiting is not None and revision is not None:

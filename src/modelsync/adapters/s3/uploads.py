@@ -36,7 +36,7 @@ class S3Uploads:
     def put(self, key: str, payload: Payload) -> str:
         """Upload an object in one request."""
         with self._send("PutObject", "PUT", key, {}, _headers_of(payload), payload) as answer:
-            answer.response.read()
+            answer.response.read(_MAX_ANSWER_BYTES)
             return _etag(answer.response.headers.get("ETag"))
 
     def begin(self, key: str) -> str:
@@ -52,7 +52,7 @@ class S3Uploads:
         """Upload one part."""
         query = {"partNumber": str(number), "uploadId": upload_id}
         with self._send("UploadPart", "PUT", key, query, _headers_of(payload), payload) as answer:
-            answer.response.read()
+            answer.response.read(_MAX_ANSWER_BYTES)
             return UploadedPart(number, _etag(answer.response.headers.get("ETag")), payload.crc64nvme)
 
     def complete(
@@ -78,14 +78,14 @@ class S3Uploads:
     def _ask_etag(self, key: str) -> str:
         # Ceph's answer has an empty one.
         with self._send("HeadObject", "HEAD", key, {}, {}) as answer:
-            answer.response.read()
+            answer.response.read(_MAX_ANSWER_BYTES)
             return _etag(answer.response.headers.get("ETag"))
 
     def abort(self, key: str, upload_id: str) -> None:
         """Give up an upload in parts; fine if it is not there."""
         try:
             with self._send("AbortMultipartUpload", "DELETE", key, {"uploadId": upload_id}, {}) as answer:
-                answer.response.read()
+                answer.response.read(_MAX_ANSWER_BYTES)
         except ObjectChanged:
             return
 
