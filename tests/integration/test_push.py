@@ -13,8 +13,7 @@ import pytest
 
 from fakes.uploads import FakeUploads
 from modelsync.adapters.folder import LocalFolder
-from modelsync.app.push import Push
-from modelsync.app.spans import FetchOptions
+from modelsync.app.push import Push, PushOptions
 from modelsync.core.facts import BytesRead, BytesSent, FileUploaded, Outcome, RequestRetried, UploadLeft
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -54,7 +53,7 @@ class Publisher:
             clock=world.clock,
             observe=world.observe,
             naming=world.naming,
-            options=FetchOptions(concurrency=4, attempts=3),
+            options=PushOptions(concurrency=4, attempts=3),
         )
 
     def write(self, **files: bytes) -> None:

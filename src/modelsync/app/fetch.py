@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from functools import partial
 
 from modelsync.app.bandwidth import Bandwidth
-from modelsync.app.files import FileFetch
+from modelsync.app.files import FileFetch, Step
 from modelsync.app.progress import SyncContext
 from modelsync.app.space import Reservation
 from modelsync.app.spans import FetchOptions, Source
-from modelsync.app.steps import Step, run_steps
 from modelsync.core.facts import FetchStarted
 from modelsync.core.manifest import FileRecord
 from modelsync.core.plan import Build
 from modelsync.ports import ObjectStore, Staging
+
+_BEAT_SECONDS = 1.0
 
 
 class Fetcher:
@@ -61,20 +61,33 @@ class Fetcher:
         source = Source(self._store, self._options, context, cancel, self._local, self._bandwidth)
         with ExitStack() as opened:
             files: list[FileFetch] = []
-            run_steps(
-                self._threads,
-                _steps(build, staging, source, reservation, files, opened),
-                most=self._options.concurrency,
-                tend=partial(self._tend, context),
-                give_up=cancel.set,
-                linger=context.beat,  # no thread may write to staging when this is over
-            )
+            self._run(_steps(build, staging, source, reservation, files, opened), context, cancel)
             return tuple(file.result() for file in files)
 
-    def _tend(self, context: SyncContext) -> None:
-        context.beat()
-        context.check()
-        self._store.tend()
+    def _run(self, steps: Iterator[Step], context: SyncContext, cancel: threading.Event) -> None:
+        running: set[Future[None]] = set()
+        try:
+            more = True
+            while more or running:
+                context.beat()
+                context.check()
+                self._store.tend()
+                while more and len(running) < self._options.concurrency:
+                    step = next(steps, None)
+                    more = step is not None
+                    if step is not None:
+                        running.add(self._threads.submit(step))
+                finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
+                for task in finished:
+                    task.result()
+        except BaseException:
+            cancel.set()
+            for task in running:
+                task.cancel()
+            while running:  # no thread may write to staging after this
+                context.beat()
+                _, running = wait(running, timeout=_BEAT_SECONDS)
+            raise
 
 
 def _steps(

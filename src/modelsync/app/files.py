@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from awscrt.checksums import combine_crc64nvme
 
 from modelsync.app.checksums import Hasher, composite, crc_base64, hasher
 from modelsync.app.spans import Sink, Source, demands_on
-from modelsync.app.steps import Step
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
 from modelsync.core.parts import WHOLE_BYTES, Span, split
@@ -17,6 +17,9 @@ from modelsync.core.plan import Build, PlannedFile
 from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
 from modelsync.errors import ObjectChanged, Stopped, VerificationFailed
 from modelsync.ports import Part, StagedFile
+
+Step = Callable[[], None]
+"""One request of a file, to be made in any thread."""
 
 
 class FileFetch:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from modelsync.app.outbound import Outbound
+from modelsync.app.parallel import Step, run_steps
+from modelsync.app.patience import Patience
 from modelsync.app.payload import BytesPayload
 from modelsync.app.present import Present
-from modelsync.app.spans import FetchOptions
-from modelsync.app.steps import Step, run_steps
 from modelsync.app.upload import FileUpload, digest
 from modelsync.core.facts import PushStage, UploadLeft
 from modelsync.core.names import ModelId, Naming, RelPath
@@ -43,6 +43,13 @@ _ABORT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
+class PushOptions(Patience):
+    """Bounds of a push. `concurrency`: requests at once, and files read at once."""
+
+    concurrency: int = 8
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What a push found, and what it will do."""
 
@@ -62,7 +69,7 @@ class Push:
         clock: Clock,
         observe: Observer,
         naming: Naming,
-        options: FetchOptions,
+        options: PushOptions,
     ) -> None:
         self._folder = folder
         self._present = Present(store, naming)
@@ -136,7 +143,6 @@ class Push:
             most=self._options.concurrency,
             tend=outbound.check,
             give_up=give_up,
-            linger=lambda: None,
         )
 
     def _look(self, selection: Selection, outbound: Outbound) -> Before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from typing import TypeVar
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import Crc, Hasher, crc64nvme_hasher, hasher
-from modelsync.app.patience import Patience
 from modelsync.app.progress import SyncContext
+from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import BytesFetched, RequestRetried
 from modelsync.core.parts import Span
 from modelsync.core.plan import PlannedFile
@@ -23,14 +24,19 @@ _BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class FetchOptions(Patience):
-    """Bounds of transfers. `attempts` counts failures of a part without a byte in between.
+class FetchOptions:
+    """Bounds of a download.
 
     Attributes:
         concurrency: requests at once, over all models.
+        attempts: failures in a row without a byte in between, before a part is given up.
+        backoff_base_seconds, backoff_cap_seconds: waits between attempts.
     """
 
     concurrency: int = 8
+    attempts: int = 6
+    backoff_base_seconds: float = 0.2
+    backoff_cap_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,14 @@ class Source:
         return self.local.buffer  # type: ignore[no-any-return]
 
     def _pause(self, planned: PlannedFile, error: StoreUnavailable, attempt: int) -> None:
-        wait_seconds = self.options.pause_seconds(error, attempt)
+        if attempt >= self.options.attempts:
+            raise error
+        wait_seconds = backoff_seconds(
+            attempt,
+            base_seconds=self.options.backoff_base_seconds,
+            cap_seconds=self.options.backoff_cap_seconds,
+            jitter=random.random(),  # noqa: S311 - no secret
+        )
         context = self.context
         context.observe(RequestRetried(context.model, context.sync_id, planned.path, str(error), attempt, wait_seconds))
         context.clock.wait(self.cancel, wait_seconds)

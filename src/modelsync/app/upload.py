@@ -11,8 +11,8 @@ from awscrt.checksums import combine_crc64nvme
 
 from modelsync.app.checksums import crc64nvme_hasher, crc_base64, hasher
 from modelsync.app.outbound import Outbound
+from modelsync.app.parallel import Step
 from modelsync.app.payload import FilePayload
-from modelsync.app.steps import Step
 from modelsync.core.facts import BytesRead, BytesSent, FileUploaded
 from modelsync.core.parts import Span, split
 from modelsync.core.proof import Proof

@@ -6,6 +6,7 @@ from modelsync.adapters.aws import AwsOptions
 from modelsync.adapters.s3 import S3Options
 from modelsync.adapters.sqs import SqsOptions
 from modelsync.app.consumer import ConsumerOptions
+from modelsync.app.push import PushOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import SyncOptions
 from modelsync.config.load import Configuration
@@ -57,6 +58,11 @@ def consumer(settings: Settings) -> ConsumerOptions:
 def fetch(settings: Settings) -> FetchOptions:
     """Bounds of downloads."""
     return FetchOptions(concurrency=settings.transfer_concurrency)
+
+
+def push(settings: Settings) -> PushOptions:
+    """Bounds of a push."""
+    return PushOptions(concurrency=settings.transfer_concurrency)
 
 
 def sync(settings: Settings) -> SyncOptions:

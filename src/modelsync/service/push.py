@@ -35,7 +35,7 @@ def pushing(configuration: Configuration, directory: Path, observe: Observer) ->
         clock=SystemClock(),
         observe=observe,
         naming=options.naming(settings),
-        options=options.fetch(settings),
+        options=options.push(settings),
     )
     try:
         yield push

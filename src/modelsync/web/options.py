@@ -1,4 +1,4 @@
-"""Where the HTTP server listens: apart from it, so that reading the configuration does not import FastAPI."""
+"""Where the HTTP interface is."""
 
 from __future__ import annotations
 

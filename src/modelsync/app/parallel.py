@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
-_BEAT_SECONDS = 1.0
+_TEND_SECONDS = 1.0
 
 Step = Callable[[], None]
 """A piece of work, to be done in any thread."""
@@ -18,7 +18,6 @@ def run_steps(
     most: int,
     tend: Callable[[], None],
     give_up: Callable[[], None],
-    linger: Callable[[], None],
 ) -> None:
     """Do all steps; when this returns or raises, none is running.
 
@@ -28,7 +27,6 @@ def run_steps(
         most: steps at once.
         tend: called every second or so; what it raises ends the work.
         give_up: called once when the work fails, to make running steps end soon.
-        linger: called every second or so while they do.
 
     Raises:
         Exception: what a step, `tend` or `steps` raised first.
@@ -43,14 +41,12 @@ def run_steps(
                 more = step is not None
                 if step is not None:
                     running.add(threads.submit(step))
-            finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
+            finished, running = wait(running, timeout=_TEND_SECONDS, return_when=FIRST_COMPLETED)
             for task in finished:
                 task.result()
     except BaseException:
         give_up()
         for task in running:
             task.cancel()
-        while running:
-            linger()
-            _, running = wait(running, timeout=_BEAT_SECONDS)
+        wait(running)
         raise
