@@ -11,12 +11,15 @@
     │   ├── StoreDenied         credentials or permissions: an operator may mend them meanwhile
     │   │   └── CredentialsRefused  they are no good, or no longer: look for others
     │   ├── QueueUnavailable    the same for SQS
+    │   ├── ServiceUnavailable  the same for a worker's HTTP interface
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
     │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
     │   └── ModelBusy           another worker holds the model's writer lock
     ├── ObjectChanged           list and plan again: what was planned is no longer there
     ├── NotOffered              do without it: S3 does not offer or allow the call
+    ├── SourceChanged           push again: a local file changed while it was uploaded
+    ├── SourceUnreadable        push again once the local files can be read
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -113,6 +116,10 @@ class QueueUnavailable(TryAgain):
     dependency = "queue"
 
 
+class ServiceUnavailable(TryAgain):
+    """A worker's HTTP interface cannot be reached, failed, or is something else."""
+
+
 class VolumeFailed(TryAgain):
     """A call to the file system failed.
 
@@ -161,6 +168,14 @@ class ObjectChanged(ModelSyncError):
 
 class NotOffered(ModelSyncError):
     """S3, or a store that speaks its protocol, does not offer a call or does not allow it."""
+
+
+class SourceChanged(ModelSyncError):
+    """A local file changed while it was uploaded."""
+
+
+class SourceUnreadable(ModelSyncError):
+    """A local file or directory cannot be read."""
 
 
 class Rejected(ModelSyncError):

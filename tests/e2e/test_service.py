@@ -128,7 +128,7 @@ def test_a_restart_finds_everything_and_downloads_nothing(setting: Setting, buck
     second.wait_ready()
     until(lambda: second.metric("last_reconcile_success_timestamp_seconds"), "a comparison")
     assert second.metric("s3_requests_total", operation="GetObject", outcome="ok") == 0
-    assert second.metric("models", state="current") == 2
+    assert second.metric("models", state="published") == 2
     assert second.metric("reconcile_duration_seconds_count") == 1
 
 

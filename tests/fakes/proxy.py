@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from urllib.parse import urlsplit
 
+_REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1.1\r\n")
+
 
 class Proxy:
-    """Passes TCP on.
+    """Passes TCP on, and notes the requests: method and target.
 
-    `hold_after_bytes` stops each connection's answers there until `release`, `hold_requests_after_bytes`
-    its requests; `down` refuses everything.
+    `hold_after_bytes` stops each answer there until `release`, `hold_requests_after_bytes` what each
+    connection sends; `down` refuses everything.
     """
 
     def __init__(self, target_url: str) -> None:
@@ -22,6 +25,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.hold_after_bytes: int | None = None
         self.hold_requests_after_bytes: int | None = None
+        self.requests: list[tuple[str, str]] = []
         self.down = False
         self.held = threading.Event()
         """Set once something is being held."""
@@ -56,6 +60,8 @@ class Proxy:
         try:
             while data := source.recv(65536):
                 hold = self.hold_after_bytes if answer else self.hold_requests_after_bytes
+                if not answer and (line := _REQUEST_LINE.match(data)) is not None:
+                    self.requests.append((line[1].decode(), line[2].decode()))
                 if hold is not None and passed + len(data) > hold:
                     sink.sendall(data[: max(hold - passed, 0)])
                     data = data[max(hold - passed, 0) :]

@@ -42,10 +42,10 @@ class FakeStore:
     _closed: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def put(self, key: str, content: bytes) -> RemoteObject:
+    def put(self, key: str, content: bytes, etag: str | None = None) -> RemoteObject:
         """Upload an object."""
         with self._lock:
-            etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            etag = etag or hashlib.md5(content, usedforsecurity=False).hexdigest()
             remote = RemoteObject(key, len(content), etag, self.now())
             self._objects[key] = (remote, content, _ALGORITHMS[self.algorithm][0](content))
             return remote

@@ -123,7 +123,7 @@ def test_a_model_that_comes_back_later_is_switched_to_without_a_download(world: 
     assert world.read("m0") == V1
     assert world.bucket.calls["get"] == 0
     assert current(world, "m0")["unpublished_at"] is None
-    assert world.board.models()[ModelId("m0")].state == "current"
+    assert world.board.models()[ModelId("m0")].state == "published"
 
 
 def test_other_content_under_the_old_name_supersedes_what_was_withdrawn(world: World) -> None:

@@ -95,7 +95,7 @@ def test_an_object_under_a_customers_key_is_refused_until_it_is_uploaded_otherwi
     ("code", "advice"),
     [
         ("KMS.DisabledException", "the object's KMS key cannot be used: enable it, and give the role kms:Decrypt"),
-        ("AccessDenied", "(and kms:Decrypt)"),
+        ("AccessDenied", "kms:Decrypt"),
         ("InvalidObjectState", "the object is archived: restore it"),
     ],
 )

@@ -165,7 +165,7 @@ def test_what_an_answer_brought_before_it_crawled_is_not_asked_for_again(world: 
 def test_what_a_body_brought_in_one_read_is_had_before_its_end(world: HostileWorld, s3: S3) -> None:
     s3.put("k", bytes(1000))
     world.wait_no_longer_than(0.3)
-    s3.fault("GET", lambda exchange: vars(exchange).update(pace_seconds=0.0005))
+    s3.fault("GET", lambda exchange: vars(exchange).update(pace_seconds=0.002))
     brought = []
 
     def read() -> None:

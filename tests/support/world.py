@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from fakes.clock import VirtualClock
 from fakes.store import FakeStore, FaultyStore
@@ -30,6 +31,8 @@ from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.space import SpaceRules
+
+Told = TypeVar("Told")
 
 
 class World:
@@ -102,7 +105,7 @@ class World:
         self.facts.append(fact)
         self.board(fact)
 
-    def told(self, kind: type) -> list[Fact]:
+    def told(self, kind: type[Told]) -> list[Told]:
         """All facts of a kind."""
         return [fact for fact in self.facts if isinstance(fact, kind)]
 

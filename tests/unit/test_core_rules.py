@@ -65,7 +65,8 @@ def test_a_small_object_is_one_span(size_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "part"), [(17 * MIB, 16 * MIB), (2048 * MIB, 32 * MIB), (1 << 40, 64 * MIB), (2049 * MIB, 33 * MIB)]
+    ("size_bytes", "part"),
+    [(17 * MIB, 16 * MIB), (2048 * MIB, 32 * MIB), (500 << 30, 64 * MIB), (1 << 40, 105 * MIB), (2049 * MIB, 33 * MIB)],
 )
 def test_part_sizes_grow_with_the_object(size_bytes: int, part: int) -> None:
     assert part_size_bytes(size_bytes) == part

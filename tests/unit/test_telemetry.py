@@ -48,6 +48,11 @@ ALL = [
     facts.ModelKnown(A, R, 1.0),
     facts.RefusalKnown(ModelId("b"), "why"),
     facts.ModelAbsent(ModelId("c")),
+    facts.PushStage(A, "upload", 2, 10),
+    facts.BytesRead(A, 10),
+    facts.BytesSent(A, 10),
+    facts.FileUploaded(A, "m.onnx", 10, "why"),
+    facts.UploadLeft(A, "m.onnx", "why"),
     facts.EventHandled("q", "published"),
     facts.MessageUnparsable("q", "why", "digest"),
     facts.StoreCalled("GetObject", "ok"),
@@ -96,7 +101,7 @@ def test_facts_become_the_metrics_of_the_table(board: Board) -> None:
         "modelsync_unpublished_total 1.0",
         "modelsync_tombstones 2.0",
         "modelsync_deletions_held 1.0",
-        'modelsync_models{state="current"} 1.0',
+        'modelsync_models{state="published"} 1.0',
         f'modelsync_model_info{{model="a",revision="{R}"}} 1.0',
         'modelsync_volume_bytes{kind="free"} 5.0',
         'modelsync_volume_errors_total{reason="full"} 1.0',
@@ -120,7 +125,7 @@ def test_the_board_knows_states_and_reasons(board: Board) -> None:
     assert board.models()[A].state == "syncing"
     board(PUBLISHED)
     board(finished(Outcome.SUCCESS))
-    assert (board.models()[A].state, board.models()[A].revision) == ("current", R)
+    assert (board.models()[A].state, board.models()[A].revision) == ("published", R)
     board(finished(Outcome.REJECTED, "bad bytes"))
     assert (board.models()[A].state, board.models()[A].reason) == ("rejected", "bad bytes")
     assert board.checks()["sync"].status is Status.DEGRADED
@@ -141,6 +146,36 @@ def test_a_refused_model_is_known_without_a_sync_until_it_leaves_the_bucket(boar
     assert board.failing() == {A: "bad bytes"}
     board(facts.ModelAbsent(A))
     assert board.failing() == {}
+
+
+def test_a_comparison_that_finds_a_model_in_step_ends_an_older_failure(board: Board) -> None:
+    board(finished(Outcome.ERROR, "no network"))
+    board(facts.ModelKnown(A, R, 1.0))
+    assert (board.models()[A].state, board.models()[A].reason) == ("failing", "no network")
+    board(facts.ModelKnown(A, R, 1.0, in_step=True))
+    assert (board.models()[A].state, board.models()[A].reason) == ("published", None)
+    assert board.checks()["sync"].status is Status.HEALTHY
+
+
+def test_a_comparison_does_not_hide_a_running_sync(board: Board) -> None:
+    board(facts.SyncStarted(A, "s", "why"))
+    board(facts.ModelKnown(A, R, 1.0, in_step=True))
+    assert board.models()[A].state == "syncing"
+
+
+def test_the_board_knows_how_old_its_view_of_a_model_is() -> None:
+    clock = VirtualClock(1000.0)
+    board = Board(clock)
+    board(facts.SyncStarted(A, "s", "why", event_at=990.0))
+    board(finished(Outcome.WAITING))
+    assert (board.models()[A].event_at, board.models()[A].synced_at) == (990.0, None)
+    clock.advance(5)
+    board(facts.SyncStarted(A, "s", "retry"))
+    board(finished(Outcome.SUCCESS))
+    assert (board.models()[A].event_at, board.models()[A].synced_at) == (990.0, 1005.0)
+    clock.advance(5)
+    board(facts.ModelKnown(A, R, 1.0, in_step=True))
+    assert board.models()[A].synced_at == 1010.0
 
 
 def test_a_model_that_another_replica_published_is_on_the_board(board: Board) -> None:
@@ -184,7 +219,7 @@ def test_the_board_follows_a_model_that_comes_back(board: Board, back: facts.Fac
     board(facts.ModelGone(A, 1.0, "it left"))
     board(back)
     board(finished(Outcome.NOOP))
-    assert (board.models()[A].state, board.models()[A].reason, board.gone()) == ("current", None, {})
+    assert (board.models()[A].state, board.models()[A].reason, board.gone()) == ("published", None, {})
 
 
 def test_a_model_that_another_replica_withdrew_leaves_the_board(board: Board) -> None:

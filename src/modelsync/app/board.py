@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modelsync.core import facts
 from modelsync.core.damage import damaging
@@ -12,29 +12,14 @@ from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Check, Status, damage_check, move, sync_check
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.status import ModelStatus, State
 from modelsync.ports import Clock
 
-
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
-    """One model: what readers see, and why that is not what the bucket has, if so.
-
-    `state` is `current`, `syncing`, `waiting`, `rejected`, `failed`, or `gone`: readers still see it, but
-    the bucket has it no more.
-    """
-
-    model: ModelId
-    state: str
-    revision: Revision | None = None
-    published_at: float | None = None
-    reason: str | None = None
-
-
 _STATES = {
-    Outcome.WAITING: "waiting",
-    Outcome.REJECTED: "rejected",
-    Outcome.ERROR: "failed",
-    Outcome.BUSY: "waiting",
+    Outcome.WAITING: State.WAITING,
+    Outcome.REJECTED: State.REJECTED,
+    Outcome.ERROR: State.FAILING,
+    Outcome.BUSY: State.WAITING,
 }
 
 
@@ -59,10 +44,11 @@ class Board:
             case facts.HealthChanged(check, status, reason):
                 with self._lock:
                     self._checks[check] = move(self._checks.get(check), status, reason, self._clock.now())
-            case facts.SyncStarted(model=model):
-                self._change(model, state="syncing")
-            case facts.ModelKnown(model, revision, published_at, damage):
-                self._known(model, revision, published_at)
+            case facts.SyncStarted(model=model, event_at=event_at):
+                heard = {} if event_at is None else {"event_at": event_at}
+                self._change(model, state=State.SYNCING, **heard)
+            case facts.ModelKnown(model=model, damage=damage):
+                self._known(fact)
                 self._damage(model, damage)
             case facts.Published(model=model, revision=revision, published_at=published_at):
                 self._back(model)
@@ -79,7 +65,7 @@ class Board:
                 self._damage(model, None)
                 self._change(model, revision=None, published_at=None)
             case facts.RefusalKnown(model, reason):
-                self._change(model, state="rejected", reason=reason)
+                self._change(model, state=State.REJECTED, reason=reason)
             case facts.ModelAbsent(model=model):
                 self._absent(model)
             case facts.SyncFinished():
@@ -89,25 +75,28 @@ class Board:
             case _:
                 pass
 
-    def _known(self, model: ModelId, revision: Revision, published_at: float) -> None:
+    def _known(self, fact: facts.ModelKnown) -> None:
         with self._lock:
-            before = self._models.get(model)
-            state, reason = (before.state, before.reason) if before else ("current", None)
-            if self._gone.pop(model, None) is not None and state == "gone":
-                state, reason = "current", None
-            self._models[model] = ModelStatus(model, state, revision, published_at, reason)
+            before = self._models.get(fact.model) or ModelStatus(fact.model, State.PUBLISHED)
+            if self._gone.pop(fact.model, None) is not None and before.state is State.GONE:
+                before = replace(before, state=State.PUBLISHED, reason=None)
+            status = replace(before, revision=fact.revision, published_at=fact.published_at)
+            if fact.in_step and before.state is not State.SYNCING:
+                # Another replica may have mended what failed here.
+                status = replace(status, state=State.PUBLISHED, reason=None, synced_at=self._clock.now())
+            self._put(status)
 
     def _change(self, model: ModelId, **changes: object) -> None:
         with self._lock:
-            before = self._models.get(model) or ModelStatus(model, "syncing")
+            before = self._models.get(model) or ModelStatus(model, State.SYNCING)
             self._put(replace(before, **changes))  # type: ignore[arg-type]
 
     def _leaving(self, model: ModelId, reason: str) -> None:
         with self._lock:
             self._gone[model] = reason
             before = self._models.get(model)
-            if before is not None and before.state != "syncing":
-                self._put(replace(before, state="gone", reason=reason))
+            if before is not None and before.state is not State.SYNCING:
+                self._put(replace(before, state=State.GONE, reason=reason))
 
     def _back(self, model: ModelId) -> None:
         with self._lock:
@@ -117,20 +106,20 @@ class Board:
         with self._lock:
             self._gone.pop(model, None)
             before = self._models.get(model)
-            if before is not None and before.state != "syncing":
-                self._put(replace(before, state="absent"))
+            if before is not None and before.state is not State.SYNCING:
+                self._put(replace(before, state=State.ABSENT))
 
     def _finished(self, fact: facts.SyncFinished) -> None:
         with self._lock:
-            before = self._models.get(fact.model) or ModelStatus(fact.model, "syncing")
-            state = _STATES.get(fact.outcome, "current")
-            if state == "current":
-                revision = fact.revision or before.revision
-                reason = self._gone.get(fact.model)
-                state = "absent" if revision is None else "gone" if reason else "current"
-                self._put(replace(before, state=state, reason=reason, revision=revision))
-            else:
-                self._put(replace(before, state=state, reason=fact.reason), overdue=fact.overdue)
+            before = self._models.get(fact.model) or ModelStatus(fact.model, State.SYNCING)
+            if fact.outcome in _STATES:
+                status = replace(before, state=_STATES[fact.outcome], reason=fact.reason)
+                self._put(status, overdue=fact.overdue)
+                return
+            revision, reason = fact.revision or before.revision, self._gone.get(fact.model)
+            state = State.ABSENT if revision is None else State.GONE if reason else State.PUBLISHED
+            now = self._clock.now()
+            self._put(replace(before, state=state, reason=reason, revision=revision, synced_at=now))
 
     def _damage(self, model: ModelId, wrong: str | None) -> None:
         """Take what readers of a model see damaged; None: nothing."""
@@ -142,13 +131,13 @@ class Board:
 
     def _put(self, status: ModelStatus, *, overdue: bool = False) -> None:
         """Take a model's new status; one that is neither published nor in the bucket is forgotten."""
-        if status.state == "absent":
+        if status.state is State.ABSENT:
             self._models.pop(status.model, None)
         else:
             self._models[status.model] = status
-        if status.state == "syncing":
+        if status.state is State.SYNCING:
             return  # what was wrong with it is so until the sync ends
-        if overdue or status.state in {"rejected", "failed"}:
+        if overdue or status.state in {State.REJECTED, State.FAILING}:
             self._failing[status.model] = status.reason or status.state
         else:
             self._failing.pop(status.model, None)
@@ -178,3 +167,7 @@ class Board:
         """All models that were seen."""
         with self._lock:
             return dict(self._models)
+
+
+def _without_work(revision: Revision | None) -> State:
+    return State.PUBLISHED if revision else State.ABSENT

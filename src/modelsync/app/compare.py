@@ -118,13 +118,15 @@ class Comparison:
             return True  # parted in the listing: its own sync lists it whole
         seen.add(model)
         published = self._volume.published(model)
-        if published.current is not None:
-            records[model] = replace(published.current, gone_since=None)
-            damage = str(published.damage[0]) if published.damage else None
-            self._known(published.current, damage)
-            if published.current.pin is not None and damage is None:
-                return False
         listing = self._namespace.judge(snapshot).digest
+        if (current := published.current) is not None:
+            records[model] = replace(current, gone_since=None)
+            damage = str(published.damage[0]) if published.damage else None
+            pinned = current.pin is not None and damage is None
+            settled = pinned or (in_step(listing, published) and current.listing == listing)
+            self._known(current, damage, settled=settled)
+            if pinned:
+                return False
         if not in_step(listing, published):
             return True
         for record in published.quarantined:
@@ -132,9 +134,9 @@ class Comparison:
                 self._observe(RefusalKnown(model, record.reason))
         return False
 
-    def _known(self, current: Current, damage: str | None = None) -> None:
+    def _known(self, current: Current, damage: str | None = None, *, settled: bool = False) -> None:
         if current.unpublished_at is None:
-            self._observe(ModelKnown(current.model, current.revision, current.published_at, damage))
+            self._observe(ModelKnown(current.model, current.revision, current.published_at, damage, settled))
 
     def _departures(
         self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], beat: Beat

@@ -98,7 +98,7 @@ class ModelSync:
         Raises:
             Stopped: the service is ending; the work is parked and nothing is lost.
         """
-        self._observe(SyncStarted(work.model, work.sync_id, work.why))
+        self._observe(SyncStarted(work.model, work.sync_id, work.why, work.event_at))
         context = SyncContext(work.model, work.sync_id, self._clock, self._observe, stop, beat)
         start = self._clock.monotonic()
         try:

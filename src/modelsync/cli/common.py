@@ -23,8 +23,14 @@ def models_named(names: Sequence[str], naming: Naming) -> list[ModelId]:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set from now on."""
+    """An event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
     stop = threading.Event()
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        # From a thread: the main thread may hold the event's lock at this very moment.
+        threading.Thread(target=stop.set).start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     return stop

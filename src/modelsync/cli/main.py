@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Url = Annotated[str | None, typer.Option("--url", help="A worker's HTTP interface; MODELSYNC_URL if not given.")]
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer's signature
@@ -78,6 +79,39 @@ def verify(
     from modelsync.cli.verify import verify_models
 
     raise typer.Exit(verify_models(models or [], repair=repair, rate=rate, json=json))
+
+
+@app.command()
+def push(
+    directory: Annotated[Path, typer.Argument(help="The voice's files.")],
+    model: Annotated[str, typer.Argument(help="The model's name in the bucket.")],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be uploaded, and why; upload nothing.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until a worker has published it.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Longest wait, in seconds.")] = 600.0,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Upload a voice: its files, then the commit file that makes them one version. Safe to interrupt and repeat."""
+    from modelsync.cli.push import push_once
+
+    wait_seconds = timeout if wait else None
+    raise typer.Exit(push_once(directory, model, dry_run=dry_run, wait_seconds=wait_seconds, url=url, json=json))
+
+
+@app.command()
+def status(
+    model: Annotated[str | None, typer.Argument(help="One model; all if none is named.")] = None,
+    *,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Show what readers see of each model, and why that is not what the bucket has, if so. Needs no AWS."""
+    from modelsync.cli.status import show_status
+
+    show_status(model, url=url, json=json)
 
 
 @app.command()

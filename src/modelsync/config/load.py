@@ -25,11 +25,12 @@ class Configuration:
     queues: Mapping[str, str]
 
 
-def load(environment: Mapping[str, str] | None = None) -> Configuration:
+def load(environment: Mapping[str, str] | None = None, *, bucket: bool = True) -> Configuration:
     """Read and check everything.
 
     Args:
         environment: the process's own by default.
+        bucket: False for what needs no bucket, and has none when none is set.
 
     Raises:
         ConfigurationError: with a sentence for each thing that is wrong, and no values of secrets.
@@ -38,6 +39,8 @@ def load(environment: Mapping[str, str] | None = None) -> Configuration:
     values = {name.lower(): environment[name] for name in map(str.upper, Settings.model_fields) if name in environment}
     if "app_env" not in values and environment.get("NODE_ENV") in {"production", "development"}:
         values["app_env"] = environment["NODE_ENV"]
+    if not (bucket or values.get("s3_bucket_name")):
+        values["s3_bucket_name"] = "none"
     problems = _unknown(environment)
     queues = {}
     for name, url in sorted(environment.items()):
@@ -72,7 +75,7 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     known = [name.upper() for name in Settings.model_fields]
     problems = []
     for name in sorted(environment):
-        if name.startswith("MODELSYNC_"):
+        if name.startswith("MODELSYNC_") and name not in known:
             close = difflib.get_close_matches(name.removeprefix("MODELSYNC_"), known, 1, 0.7)
             hint = f": did you mean {close[0]}?" if close else ": remove it"
             problems.append(f"{name} is no variable of modelsync{hint}")
@@ -131,6 +134,6 @@ def _shown(name: str, value: object) -> str:
         return "(set)"
     if name == "notify_webhook_urls" and isinstance(value, tuple):
         return ",".join(redact_url(url) for url in value)
-    if name.startswith("aws_endpoint_url"):
+    if name.startswith("aws_endpoint_url") or name == "modelsync_url":
         return without_userinfo(str(value))
     return ",".join(value) if isinstance(value, tuple) else str(value)

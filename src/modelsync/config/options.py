@@ -7,6 +7,7 @@ from modelsync.adapters.s3 import S3Options
 from modelsync.adapters.sqs import SqsOptions
 from modelsync.app.consumer import ConsumerOptions
 from modelsync.app.decide import DecideOptions
+from modelsync.app.push import PushOptions
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import SyncOptions
@@ -80,6 +81,11 @@ def decide(settings: Settings) -> DecideOptions:
 def deletions(settings: Settings) -> DeletionRules:
     """What becomes of models that left the bucket."""
     return DeletionRules(Policy(settings.delete_policy), settings.delete_grace_seconds, settings.delete_max_fraction)
+
+
+def push(settings: Settings) -> PushOptions:
+    """Bounds of a push."""
+    return PushOptions(concurrency=settings.transfer_concurrency)
 
 
 def sync(settings: Settings) -> SyncOptions:

@@ -2,14 +2,15 @@
 
 Format, version 1, written after everything that it lists:
 `{"version": 1, "files": [{"path": "model.onnx", "size_bytes": 123, "sha256": "…hex…"}, …]}`.
-Unknown keys are ignored.
+Unknown keys are ignored. docs/commit-file.schema.json describes it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from modelsync.core.names import Naming, RelPath, unsafe
@@ -55,6 +56,12 @@ def parse_commit(data: bytes, naming: Naming) -> tuple[CommittedFile, ...]:
     if not any(naming.is_weight(file.path) for file in files):
         raise _bad("it lists no weight file (see MODEL_FILE_EXTENSIONS)")
     return files
+
+
+def render_commit(files: Iterable[CommittedFile]) -> bytes:
+    """Write a commit file; equal files give equal bytes."""
+    entries = [asdict(file) for file in sorted(files, key=lambda file: file.path)]
+    return json.dumps({"version": 1, "files": entries}, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _entry(entry: Any) -> CommittedFile:

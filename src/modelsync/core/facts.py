@@ -32,11 +32,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncStarted:
-    """A worker took the model. `why`: what marked it dirty."""
+    """A worker took the model. `why`: what marked it dirty; `event_at`: as `Published` has it."""
 
     model: ModelId
     sync_id: str
     why: str
+    event_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +201,19 @@ class SyncFinished:
 
 @dataclass(frozen=True, slots=True)
 class ModelKnown:
-    """The volume holds this revision of the model, found without a sync. `damage`: what is wrong with its files."""
+    """The volume holds this revision of the model, found without a sync.
+
+    Attributes:
+        model, revision, published_at: what readers see, and since when.
+        damage: what is wrong with its files.
+        in_step: the bucket has it too.
+    """
 
     model: ModelId
     revision: Revision
     published_at: float
     damage: str | None = None
+    in_step: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +229,51 @@ class ModelAbsent:
     """Neither the bucket nor readers have such a model any more."""
 
     model: ModelId
+
+
+@dataclass(frozen=True, slots=True)
+class PushStage:
+    """A push begins to `read` so many files, or to `upload` them."""
+
+    model: ModelId
+    stage: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesRead:
+    """Some bytes of a file that is to be uploaded were read and summed up."""
+
+    model: ModelId
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSent:
+    """Some bytes were sent to the bucket. Negative: so many are sent again, since their request broke off."""
+
+    model: ModelId
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileUploaded:
+    """The bucket has a file."""
+
+    model: ModelId
+    path: str
+    size_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLeft:
+    """An upload in parts could not be aborted: its parts stay in the bucket until its lifecycle rule removes them."""
+
+    model: ModelId
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +425,11 @@ Fact = (
     | ModelKnown
     | RefusalKnown
     | ModelAbsent
+    | PushStage
+    | BytesRead
+    | BytesSent
+    | FileUploaded
+    | UploadLeft
     | EventHandled
     | MessageUnparsable
     | StoreCalled

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from modelsync.core.commit import CommittedFile, render_commit
+from modelsync.core.names import RelPath
 
 COMMIT_FILE = "modelsync.json"
 
@@ -24,8 +26,7 @@ def put(s3: Any, bucket: str, key: str, content: bytes) -> None:
 
 def commit_file(files: Mapping[str, bytes]) -> bytes:
     """The commit file of a set of files."""
-    entries = [
-        {"path": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return render_commit(
+        CommittedFile(RelPath(name), len(content), hashlib.sha256(content).hexdigest())
         for name, content in files.items()
-    ]
-    return json.dumps({"version": 1, "files": entries}).encode()
+    )

@@ -15,6 +15,7 @@ from modelsync.adapters.sqs import SqsQueue, sqs_client
 from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
 from modelsync.app.janitor import Janitor
+from modelsync.app.models import Models
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
 from modelsync.app.supervisor import Supervisor
@@ -78,11 +79,14 @@ class Service:
         )
         wakes = wakes or SimpleQueue()
         supervisor = Supervisor(parts.clock, on_failure=lambda name: wakes.put(f"{name} failed"))
+        models = Models(parts.volume, board.models)
         views = Views(
             checks=board.checks,
             not_ready=_readiness(board),
             silent=supervisor.silent,
             metrics=metrics.render,
+            model=models.one,
+            models=models.page,
         )
         consumers = _consumers(configuration, parts)
         http = HttpServer(options.http(configuration.settings), make_api(views))

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from modelsync import __version__
 from modelsync.core.health import Check, Status, verdict
+from modelsync.core.status import ModelPage, ModelView
+from modelsync.web.models import add_models
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,16 @@ class Views:
         not_ready: why models are not ready to be read, or None if they are.
         silent: loops that do not beat, and for how many seconds.
         metrics: Prometheus' text format.
+        model: a model by its name, or None if there is none.
+        models: at most so many models after a name; "" is before all.
     """
 
     checks: Callable[[], Mapping[str, Check]]
     not_ready: Callable[[], str | None]
     silent: Callable[[], Mapping[str, float]]
     metrics: Callable[[], bytes]
+    model: Callable[[str], ModelView | None]
+    models: Callable[[int, str], ModelPage]
 
 
 class CheckAnswer(BaseModel):
@@ -94,6 +100,7 @@ def make_api(views: Views) -> FastAPI:
         """Metrics in Prometheus' text format."""
         return Response(views.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    add_models(api, model=views.model, models=views.models)
     return api
 
 

@@ -31,9 +31,15 @@ _CHECKSUM_VALUE = re.compile(r"[A-Za-z0-9+/=]{1,100}(-[0-9]{1,5})?")
 _VERSION_ID = re.compile(r"[!-~]{1,1024}")
 _RETRY_AFTER = re.compile(r"[0-9]{1,6}")
 _THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
-_PASSING = {"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"}
+_PASSING = {
+    "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
+    "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch",  # an upload that the network harmed
+}  # fmt: skip
 _ADVICE = {
-    "AccessDenied": "give the role s3:GetObject and s3:ListBucket on the bucket and prefix (and kms:Decrypt)",
+    "AccessDenied": (
+        "give the role s3:GetObject and s3:ListBucket on the bucket and prefix, and to upload s3:PutObject and"
+        " s3:AbortMultipartUpload (and kms:Decrypt, kms:GenerateDataKey)"
+    ),
     "AllAccessDisabled": "the bucket is disabled: ask its owner",
     "ExpiredToken": "the credentials have ended and were not refreshed: look at the pod's role",
     "InvalidAccessKeyId": "the access key does not exist: check AWS_ACCESS_KEY_ID",
@@ -45,9 +51,9 @@ _KMS_ADVICE = "the object's KMS key cannot be used: enable it, and give the role
 _OTHERWISE = "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if the requester pays, S3_REQUEST_PAYER"
 
 
-def failure(response: Response, *, what: str, bucket: str) -> ModelSyncError:
-    """Turn an answer that is no success into the error that it means."""
-    fields = parse_error(response.read(_MAX_ERROR_BYTES))
+def failure(response: Response, *, what: str, bucket: str, document: bytes | None = None) -> ModelSyncError:
+    """Turn an answer that is no success into the error that it means; `document`: its body, if that was read."""
+    fields = parse_error(response.read(_MAX_ERROR_BYTES) if document is None else document)
     status, code = response.status, _word(fields.get("Code"))
     said = f"S3 answered {status} {code or _word(response.reason)}".strip() + f" to {what}"
     region = _word(response.headers.get("x-amz-bucket-region")) or _word(fields.get("Region"))

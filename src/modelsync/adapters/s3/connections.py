@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from modelsync.adapters.network import explain
@@ -50,8 +50,12 @@ class Connections:
         self._closed = False
 
     @contextmanager
-    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Iterator[Response]:
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview] = ()
+    ) -> Iterator[Response]:
         """Send a request; the connection is kept if the answer was read to its end.
+
+        A body is gone through anew for each attempt, and the headers give its length.
 
         Raises:
             StoreUnavailable: the host cannot be reached, or did not answer in time.
@@ -70,7 +74,9 @@ class Connections:
             raise
         self._release(connection, reusable=response.reusable)
 
-    def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> tuple[Connection, Response]:
+    def _send(
+        self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview]
+    ) -> tuple[Connection, Response]:
         while True:
             connection, fresh = self._acquire()
             try:
@@ -135,11 +141,16 @@ class Connections:
             connection.close()
 
     def close(self) -> None:
-        """Break off all requests: their readers get an error at once."""
+        """Break off all requests, and take no more."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-            for connection in self._active:
-                connection.break_off()
         for _, connection in idle:
             connection.close()
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Break off all requests: whoever sends or reads gets an error at once."""
+        with self._lock:
+            for connection in self._active:
+                connection.break_off()

@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -90,7 +90,9 @@ class Connection:
         self._sock.settimeout(self.timeouts.read)
         self._encrypted = True
 
-    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview] = ()
+    ) -> Response:
         """Send a request and read the head of its answer.
 
         Raises:
@@ -100,7 +102,11 @@ class Connection:
         if " " in target or _FORBIDDEN.search("".join((method, target, *headers, *headers.values()))):
             raise ValueError("a key or header holds what HTTP does not allow")
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        self._sock.sendall("\r\n".join(lines).encode("latin-1") + body)
+        self._sock.sendall("\r\n".join(lines).encode("latin-1"))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            # The server may close before it has the whole body: its answer says why.
+            for block in body:
+                self._sock.sendall(block)
         return Response(self, bodiless=method in {"HEAD", "CONNECT"})
 
     def receive(self, buffer: memoryview, *, fill: bool = False) -> int:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from botocore.credentials import ReadOnlyCredentials
 
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _UNSIGNED = frozenset({"user-agent", "expect", "transfer-encoding"})  # proxies may change them
 
@@ -37,7 +38,7 @@ def signed(
         credentials: who asks.
         region: the bucket's.
         at: seconds since the epoch.
-        payload_sha256: of the body in hex, or `UNSIGNED-PAYLOAD`.
+        payload_sha256: of the body in hex, or `UNSIGNED_PAYLOAD`.
     """
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
     found = {**headers, "x-amz-content-sha256": payload_sha256, "x-amz-date": timestamp}

@@ -5,26 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
-from modelsync import __version__
 from modelsync.adapters.aws import AwsSession
-from modelsync.adapters.s3.answers import failure, object_details, whole_size
-from modelsync.adapters.s3.connections import Connections
-from modelsync.adapters.s3.endpoint import bucket_endpoint
-from modelsync.adapters.s3.http1 import Response, Timeouts
-from modelsync.adapters.s3.signing import signed
+from modelsync.adapters.s3.answers import object_details, whole_size
+from modelsync.adapters.s3.http1 import Response
+from modelsync.adapters.s3.requests import Requests, S3Options
 from modelsync.adapters.s3.xml import ListPage, parse_list_page, parse_upload_page
-from modelsync.core.facts import StoreCalled
 from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.errors import (
-    CredentialsRefused,
-    ModelSyncError,
-    NotOffered,
     ObjectChanged,
     StoreDenied,
     StoreUnavailable,
@@ -35,23 +27,6 @@ _MAX_PAGE_BYTES = 32 << 20
 _MOST_UPLOAD_PAGES = 20
 _READ_BYTES = 256 << 10
 _CRAWL_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """Which bucket, and how.
-
-    Attributes:
-        bucket: its name.
-        expected_owner: account id; a bucket of another account is refused by S3.
-        request_payer: `requester`, who then pays for requests and bytes where the bucket's owner wants that.
-        timeouts: bounds on single calls of the network.
-    """
-
-    bucket: str
-    expected_owner: str | None = None
-    request_payer: str | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
 
 
 class S3Body:
@@ -98,18 +73,7 @@ class S3Store:
             ConfigurationError: region or endpoint cannot be.
         """
         self._options = options
-        self._session = session
-        self._observe = observe
-        self._endpoint = bucket_endpoint(
-            options.bucket, endpoint_url=session.options.s3_endpoint_url, aws_host=session.s3_host
-        )
-        tls = session.tls_context() if self._endpoint.scheme == "https" else None
-        self._connections = Connections(self._endpoint, options.timeouts, tls)
-        self._headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}"}
-        if options.expected_owner:
-            self._headers["x-amz-expected-bucket-owner"] = options.expected_owner
-        if options.request_payer:
-            self._headers["x-amz-request-payer"] = options.request_payer
+        self._requests = Requests(options, session, observe)
 
     def check(self) -> None:
         """Ask whether the bucket can be listed."""
@@ -223,11 +187,11 @@ class S3Store:
 
     def renew(self) -> None:
         """Make all further requests on fresh connections."""
-        self._connections.renew()
+        self._requests.connections.renew()
 
     def close(self) -> None:
         """Break off everything under way."""
-        self._connections.close()
+        self._requests.connections.close()
 
     @contextmanager
     def _call(
@@ -242,34 +206,17 @@ class S3Store:
         pinned: bool = True,
         optional: bool = False,
     ) -> Iterator[Response]:
-        headers = {**self._headers, **(extra or {})}
+        headers = dict(extra or {})
         if remote is not None:
             if pinned:
                 headers["If-Match"] = f'"{remote.etag}"'
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
-        target = self._endpoint.target(remote.key if remote else None, query)
-        try:
-            with self._connections.request(method, target, self._signed(method, target, headers)) as response:
-                if response.status not in {200, 206}:
-                    error = self._failure(response, what)
-                    absent = response.status in {405, 501} or isinstance(error, StoreDenied | ObjectChanged)
-                    raise NotOffered(f"S3 answered {response.status} to {what}") if optional and absent else error
-                yield response
-        except ModelSyncError as error:
-            self._observe(StoreCalled(operation, type(error).__name__))
-            raise
-        self._observe(StoreCalled(operation, "ok"))
-
-    def _signed(self, method: str, target: str, headers: dict[str, str]) -> dict[str, str]:
-        credentials = self._session.credentials.get_frozen_credentials()
-        return signed(method, target, headers, credentials=credentials, region=self._session.region, at=time.time())
-
-    def _failure(self, response: Response, what: str) -> ModelSyncError:
-        error = failure(response, what=what, bucket=self._options.bucket)
-        if isinstance(error, CredentialsRefused):
-            self._session.credentials.renew()
-        return error
+        key = remote.key if remote else None
+        with self._requests.send(
+            operation, method, key, what=what, query=query, headers=headers, optional=optional
+        ) as response:
+            yield response
 
 
 def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:

@@ -93,11 +93,16 @@ def _marker(top: dict[str, str], name: str) -> str:
 
 def parse_error(data: bytes) -> dict[str, str]:
     """Read an error document: `Code`, `Message`, `Region` and so on; empty if it is none."""
+    return parse_fields(data, "Error")
+
+
+def parse_fields(data: bytes, root: str) -> dict[str, str]:
+    """Read the elements directly below the root; empty if the root is another, or the data no XML."""
     fields: dict[str, str] = {}
 
     def end(path: tuple[str, ...], text: str) -> None:
         match path:
-            case ("Error", name):
+            case (found, name) if found == root:
                 fields[name] = text
 
     try:

@@ -1,0 +1,59 @@
+"""One push under way: how it is told to end, and how often it tries again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from modelsync.app.patience import Patience
+from modelsync.core.facts import RequestRetried
+from modelsync.core.names import ModelId
+from modelsync.errors import Stopped, StoreUnavailable
+from modelsync.ports import Clock, Observer
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Outbound:
+    """What the steps of one push share.
+
+    Attributes:
+        model: what is pushed.
+        push_id: names the push in facts.
+        stop: set when the person who pushes wants it to end.
+        cancel: set when another step failed.
+    """
+
+    model: ModelId
+    push_id: str
+    clock: Clock
+    observe: Observer
+    patience: Patience
+    stop: threading.Event
+    cancel: threading.Event
+
+    def check(self) -> None:
+        """Raise if the push must end.
+
+        Raises:
+            Stopped: it must.
+        """
+        if self.stop.is_set() or self.cancel.is_set():
+            raise Stopped("interrupted: push again to go on with what is missing")
+
+    def patiently(self, path: str, ask: Callable[[], Answer]) -> Answer:
+        """Make a request as often as patience allows."""
+        attempt = 0
+        while True:
+            self.check()
+            try:
+                return ask()
+            except StoreUnavailable as error:
+                self.check()  # it was broken off for that
+                attempt += 1
+                seconds = self.patience.pause_seconds(error, attempt)
+                self.observe(RequestRetried(self.model, self.push_id, path, str(error), attempt, seconds))
+                self.clock.wait(self.cancel, seconds)
