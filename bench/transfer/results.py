@@ -13,7 +13,7 @@ class Run:
     """One run of one program, start-up included."""
 
     wall_seconds: float
-    cpu_seconds_per_gib: float
+    cpu_seconds: float
     peak_rss_mib: float
 
 
