@@ -13,7 +13,7 @@ from bench.transfer import install
 from bench.transfer.scenarios import CONNECTIONS, MODEL, Scenario
 
 UNPROVEN = "proof of the bytes, fsync, one switch for all files, resume"
-UNPACED = ("tiny", "one", "one-https", "eight", "small")
+UNPACED = ("one", "one-https", "eight", "small")
 
 
 @dataclass(frozen=True)
