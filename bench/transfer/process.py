@@ -16,7 +16,7 @@ from bench.transfer.results import Run
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = CORES[0], CORES[-1]
-SAMPLE_SECONDS = 0.01
+SAMPLE_SECONDS = 0.005
 DEADLINE_SECONDS = 300.0
 
 

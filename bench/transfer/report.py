@@ -46,7 +46,8 @@ def figures(results: Results, scenario: Scenario, peers: list[Peer]) -> str:
     for peer in measured:
         wall = spread(results.values(scenario.name, peer.name, "wall_seconds"), 2)
         cpu = spread(results.values(scenario.name, peer.name, "cpu_seconds"), 2, scenario.bucket.gib if large else 1)
-        memory = spread(results.values(scenario.name, peer.name, "peak_rss_mib"), 0)
+        sampled = [peak for peak in results.values(scenario.name, peer.name, "peak_rss_mib") if peak]
+        memory = spread(sampled, 0) if sampled else "too short to see"
         text += f"| {label(peer)} | {wall} | {cpu} | {memory} |\n"
     return text
 
