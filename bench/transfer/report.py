@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from bench.transfer.peers import Peer
 from bench.transfer.results import Results
 from bench.transfer.scenarios import CAP_BYTES_PER_SECOND, CONNECTIONS, Scenario
@@ -9,8 +11,8 @@ from bench.transfer.targets import OURS, targets
 
 NOTES = f"""
 The best peer is the best that is no limit, for each figure. The fsync alone is `dd conv=fsync` less `dd`. The caps
-allow {CONNECTIONS} x {CAP_BYTES_PER_SECOND / 1e6:.0f} MB/s, start-up not counted, and one core the wall of the first
-scenario; 95 % of what is allowed is a ratio of 1.05. Memory counts as flat up to a ratio of 1.25.
+allow {CONNECTIONS} x {CAP_BYTES_PER_SECOND / 1e6:.0f} MB/s after modelsync's start; one core allows what it takes
+without caps. 95 % of what is allowed is a ratio of 1.05. Memory counts as flat up to a ratio of 1.25.
 """
 
 
@@ -37,23 +39,23 @@ def programs(results: Results, peers: list[Peer]) -> str:
 
 def figures(results: Results, scenario: Scenario, peers: list[Peer]) -> str:
     """Medians and spread, the fastest first, limits last."""
-    text = "| | wall s | CPU s/GiB | peak RSS MiB |\n|---|---|---|---|\n"
+    large = scenario.bucket.gib >= 1
+    text = f"| | wall s | CPU {'s/GiB' if large else 's'} | peak RSS MiB |\n|---|---|---|---|\n"
     measured = [peer for peer in peers if peer.name in results.runs.get(scenario.name, {})]
     measured.sort(key=lambda peer: (peer.limit, results.median(scenario.name, peer.name, "wall_seconds")))
     for peer in measured:
-        cells = [
-            spread(results, scenario, peer, figure, digits)
-            for figure, digits in (("wall_seconds", 2), ("cpu_seconds_per_gib", 2), ("peak_rss_mib", 0))
-        ]
-        text += f"| {label(peer)} | {' | '.join(cells)} |\n"
+        wall = spread(results.values(scenario.name, peer.name, "wall_seconds"), 2)
+        cpu = spread(results.values(scenario.name, peer.name, "cpu_seconds"), 2, scenario.bucket.gib if large else 1)
+        sampled = [peak for peak in results.values(scenario.name, peer.name, "peak_rss_mib") if peak]
+        memory = spread(sampled, 0) if sampled else "too short to see"
+        text += f"| {label(peer)} | {wall} | {cpu} | {memory} |\n"
     return text
 
 
-def spread(results: Results, scenario: Scenario, peer: Peer, figure: str, digits: int) -> str:
+def spread(values: list[float], digits: int, divisor: float = 1) -> str:
     """Median, least and most."""
-    values = results.values(scenario.name, peer.name, figure)
-    median = results.median(scenario.name, peer.name, figure)
-    return f"{median:.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    median, least, most = (f(values) / divisor for f in (statistics.median, min, max))
+    return f"{median:.{digits}f} ({least:.{digits}f}-{most:.{digits}f})"
 
 
 def label(peer: Peer) -> str:

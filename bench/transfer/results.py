@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one program, start-up included."""
+    """One run of one program, start-up included. `peak_rss_mib` is 0 if it ended before the first sample."""
 
     wall_seconds: float
-    cpu_seconds_per_gib: float
+    cpu_seconds: float
     peak_rss_mib: float
 
 

@@ -8,10 +8,10 @@ import shutil
 import sys
 
 from bench import standin
-from bench.transfer import install, measure
-from bench.transfer.measure import FailedError
+from bench.transfer import install, process
 from bench.transfer.peers import Job, Peer
-from bench.transfer.results import Results, Run
+from bench.transfer.process import FailedError
+from bench.transfer.results import Results
 from bench.transfer.scenarios import Scenario
 from bench.transfer.server import Server, serve
 
@@ -32,7 +32,7 @@ def measure_all(scenarios: list[Scenario], peers: list[Peer], rounds: int) -> Re
     shutil.rmtree(VOLUME, ignore_errors=True)
     shutil.rmtree(ASIDE, ignore_errors=True)
     ASIDE.mkdir(parents=True)
-    with serve(buckets) as server, measure.aside():
+    with serve(buckets) as server, process.aside():
         warm()
         for number in range(rounds + 1):
             for scenario in scenarios:
@@ -77,7 +77,7 @@ def one(server: Server, scenario: Scenario, peer: Peer, results: Results, *, war
     os.sync()
     job = Job(scenario, server.urls[scenario.port], VOLUME)
     try:
-        wall, cpu, peak = measure.run(peer.command(job), environment(peer, job, server), install.CACHE / "output")
+        run = process.run(peer.command(job), environment(peer, job, server), install.CACHE / "output")
         if peer.keeps:
             compare(job, server, every_byte=warming)
     except FailedError as error:
@@ -86,7 +86,6 @@ def one(server: Server, scenario: Scenario, peer: Peer, results: Results, *, war
     finally:
         put_aside()
     if not warming:
-        run = Run(wall, cpu / (scenario.bucket.total_bytes / (1 << 30)), peak)
         results.runs.setdefault(scenario.name, {}).setdefault(peer.name, []).append(run)
 
 

@@ -28,6 +28,10 @@ class Bucket:
         return self.objects * self.size_bytes
 
     @property
+    def gib(self) -> float:
+        return self.total_bytes / (1 << 30)
+
+    @property
     def keys(self) -> list[str]:
         return [f"{MODEL}/model-{number:05}.safetensors" for number in range(self.objects)]
 
@@ -51,11 +55,13 @@ class Scenario:
     port: str = "http"
 
 
+TINY = Bucket("tiny-object", 1, 64 << 10)
 ONE = Bucket("one-object", 1, 2 << 30)
 EIGHT = Bucket("eight-objects", 8, 256 << 20)
 SMALL = Bucket("small-objects", 5000, 64 << 10)
 
 SCENARIOS = [
+    Scenario("tiny", "One object of 64 KiB, http: what start and end cost", TINY),
     Scenario("one", "One object of 2 GiB, http", ONE),
     Scenario("one-https", "One object of 2 GiB, https", ONE, "https"),
     Scenario("eight", "8 objects of 256 MiB, http", EIGHT),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import standin
 from bench.transfer import install
-from bench.transfer.measure import SERVER_CORE
+from bench.transfer.process import SERVER_CORE
 from bench.transfer.scenarios import CAP_BYTES_PER_SECOND, FIRST_BYTE_SECONDS, MODEL, Bucket
 
 SO_MAX_PACING_RATE = 47  # Linux; Python has no name for it

@@ -38,12 +38,12 @@ def targets(results: Results, peers: list[str]) -> list[Target]:
         return results.median(scenario, name, "wall_seconds")
 
     def cpu(scenario: str, name: str = OURS) -> float:
-        return results.median(scenario, name, "cpu_seconds_per_gib")
+        return results.median(scenario, name, "cpu_seconds") / ONE.gib
 
     peaks = [results.median(scenario, OURS, "peak_rss_mib") for scenario in results.runs]
     fsync = wall("one", "dd conv=fsync") - wall("one", "dd")
     curl = 1.5 * wall("one", "curl to /dev/null") + max(fsync, 0.0)
-    capped = max(ONE.total_bytes / (CAP_BYTES_PER_SECOND * CONNECTIONS), wall("one"))
+    capped = max(wall("tiny") + ONE.total_bytes / (CAP_BYTES_PER_SECOND * CONNECTIONS), wall("one"))
     best_https = least([wall("one-https", name) for name in peers])
     best_https_cpu = least([cpu("one-https", name) for name in peers])
     best_eight = least([wall("eight", name) for name in peers])

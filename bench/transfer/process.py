@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.transfer.install import last_line
+from bench.transfer.results import Run
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = CORES[0], CORES[-1]
-SAMPLE_SECONDS = 0.02
+SAMPLE_SECONDS = 0.005
 DEADLINE_SECONDS = 300.0
 
 
@@ -39,10 +41,12 @@ class Memory:
         return self._peak_kib / 1024
 
     def _watch(self) -> None:
-        while not self._ended.wait(SAMPLE_SECONDS):
+        ended = False
+        while not ended:
             each = [status(pid) for pid in tree(self._pid)]
             # Of one process the kernel knows the peak; of many together only the sum of the moment is known.
-            self._peak_kib = max(self._peak_kib, sum(now for now, _ in each), *(peak for _, peak in each), 0)
+            self._peak_kib = max(self._peak_kib, sum(now for now, _ in each), *(peak for _, peak in each))
+            ended = self._ended.wait(SAMPLE_SECONDS)
 
 
 @contextmanager
@@ -76,8 +80,8 @@ def status(pid: int) -> tuple[int, int]:
     return int(fields.get("VmRSS", "0 kB").split()[0]), int(fields.get("VmHWM", "0 kB").split()[0])
 
 
-def run(command: list[str], environment: dict[str, str], log: Path) -> tuple[float, float, float]:
-    """Run a command on the client's core; return wall seconds, CPU seconds and peak MiB, start-up included.
+def run(command: list[str], environment: dict[str, str], log: Path) -> Run:
+    """Run a command on the client's core.
 
     Raises:
         FailedError: it failed, or took too long.
@@ -90,15 +94,25 @@ def run(command: list[str], environment: dict[str, str], log: Path) -> tuple[flo
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-        memory = Memory(process.pid)
-        deadline = threading.Timer(DEADLINE_SECONDS, process.kill)
-        deadline.start()
+    memory = Memory(process.pid)
+    deadline = threading.Timer(DEADLINE_SECONDS, kill_group, [process.pid])
+    deadline.start()
+    try:
         _, code, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(code)
+    finally:
         deadline.cancel()
+        kill_group(process.pid)
         peak = memory.peak_mib()
+    process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode != 0:
         raise FailedError(f"exit code {process.returncode}: {last_line(log.read_text(errors='replace'))}")
-    return wall, usage.ru_utime + usage.ru_stime, peak
+    return Run(wall, usage.ru_utime + usage.ru_stime, peak)
+
+
+def kill_group(group: int) -> None:
+    """Leave nothing of a command behind."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
