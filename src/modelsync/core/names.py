@@ -10,6 +10,7 @@ import fnmatch
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType
 from urllib.parse import quote, unquote
 
@@ -115,13 +116,19 @@ def locate(key: str, naming: Naming) -> Located | Refused | Ignored:
     else:
         model = "/".join(segments[: naming.depth])
         path, single = "/".join(segments[naming.depth :]), False
-    if (reason := unsafe(model)) is not None or (reason := unsafe_model(model)) is not None:
+    if (reason := _no_model(model)) is not None:
         return Refused(None, f"key {key!r} names no model: {reason}")
     if not naming.selects(model):
         return Ignored()
     if (reason := unsafe(path)) is not None:
         return Refused(ModelId(model), f"key {key!r} is no file of a model: {reason}")
     return Located(ModelId(model), RelPath(path), single)
+
+
+@lru_cache(maxsize=256)
+def _no_model(name: str) -> str | None:
+    """Remembered, since a listing has the files of one model side by side."""
+    return unsafe(name) or unsafe_model(name)
 
 
 def unsafe(path: str) -> str | None:
@@ -133,7 +140,7 @@ def unsafe(path: str) -> str | None:
         >>> unsafe("../model.onnx")
         "it has a '..' segment"
     """
-    for character in path:
+    for character in "" if path.isascii() and path.isprintable() else path:
         # Cc: control, Cs: lone surrogate, Zl/Zp: line separators, which break logs and shells.
         if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
             return f"it has the character U+{ord(character):04X}"
@@ -184,6 +191,8 @@ def parse_model(text: str, naming: Naming) -> ModelId:
 
 def fold(name: str) -> str:
     """Two names with the same fold are one name on some volume (case, Unicode normalisation)."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
