@@ -33,7 +33,7 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 
 test: install ## All tests, with branch coverage of the core
 	@./scripts/test-tools.sh
-	$(BIN)/pytest --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
+	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
 
 lint: install ## ruff, mypy and the architecture's floors
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
