@@ -45,8 +45,8 @@ COMBINED = frozenset({Proof.CRC64NVME, Proof.CRC32C, Proof.CRC32})
 """Checksums of a whole that can be made from those of its parts."""
 
 
-def combine(proof: Proof, parts: Iterable[tuple[int, int]]) -> str:
-    """Make the checksum of a whole, in base64.
+def combine(proof: Proof, parts: Iterable[tuple[int, int]]) -> int:
+    """Make the CRC of a whole.
 
     Args:
         proof: one of `COMBINED`.
@@ -61,7 +61,7 @@ def combine(proof: Proof, parts: Iterable[tuple[int, int]]) -> str:
     whole, _ = next(rest)
     for crc, size_bytes in rest:
         whole = join(whole, crc, size_bytes)
-    return crc_base64(whole, 8 if proof is Proof.CRC64NVME else 4)
+    return whole
 
 
 class _Digest:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelsync.app.checksums import hasher
-from modelsync.app.progress import SyncContext
 from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
 from modelsync.core.names import Naming, RelPath
 from modelsync.core.objects import RemoteObject
@@ -14,15 +15,20 @@ from modelsync.ports import ObjectStore
 
 
 def read_commit(
-    store: ObjectStore, remote: RemoteObject, naming: Naming, context: SyncContext
+    store: ObjectStore, remote: RemoteObject, naming: Naming, check: Callable[[], None]
 ) -> tuple[CommittedFile, ...]:
     """Read and parse a commit file.
+
+    Args:
+        store: the bucket.
+        remote: the commit file there.
+        naming: which files may be listed.
+        check: called for every read; what it raises ends it.
 
     Raises:
         Rejected: rule `commit-file`; it is too large, or says what cannot be.
         VerificationFailed: its bytes are not what S3 has on record.
         StoreUnavailable, StoreDenied, ObjectChanged: S3 does not give it.
-        Stopped: the work is parked.
     """
     if remote.size_bytes > MAX_BYTES:
         raise Rejected("commit-file", f"the commit file is larger than {MAX_BYTES} bytes")
@@ -31,7 +37,7 @@ def read_commit(
         offset = 0
         while count := body.readinto(data[offset:]):
             offset += count
-            context.check()
+            check()
         demand = expected(body.details, parts_known=False)
     found = hasher(demand.proof)
     found.update(data)

@@ -129,4 +129,4 @@ class Decider:
         return await_files(snapshot, reason, [path], s3_now=look.at, commit_timeout_seconds=timeout_seconds)
 
     def _commit(self, remote: RemoteObject, context: SyncContext) -> tuple[CommittedFile, ...]:
-        return twice(self._store, lambda: read_commit(self._store, remote, self._options.naming, context))
+        return twice(self._store, lambda: read_commit(self._store, remote, self._options.naming, context.check))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from modelsync.app.checksums import COMBINED, Crc, Hasher, combine, composite, hasher
+from modelsync.app.checksums import COMBINED, Crc, Hasher, combine, composite, crc_base64, hasher
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
@@ -90,7 +89,7 @@ class FileFetch:
             size_bytes=self._planned.object.size_bytes,
             etag=self._planned.object.etag,
             version_id=details.version_id or self._planned.object.version_id,
-            crc64nvme=base64.b64decode(self._from_parts(Proof.CRC64NVME) or "").hex(),
+            crc64nvme=f"{self._crc64nvme():016x}",
             proof=held[-1],
             sha256=self._planned.sha256,
         )
@@ -116,13 +115,16 @@ class FileFetch:
         if proof is Proof.SIZE:
             return str(sum(span.size_bytes for span in self._parts))
         if proof is Proof.CRC64NVME:
-            return combine(proof, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
+            return crc_base64(self._crc64nvme(), 8)
         computed = [(self._extra.get(span, {}).get(proof), span.size_bytes) for span in self._spans]
         if proof in COMBINED:
             crcs = [(found.crc, size_bytes) for found, size_bytes in computed if isinstance(found, Crc)]
-            return combine(proof, crcs) if len(crcs) == len(computed) else None
+            return crc_base64(combine(proof, crcs), 4) if len(crcs) == len(computed) else None
         (whole, _), *more = computed
         return whole.value() if whole is not None and not more else None
+
+    def _crc64nvme(self) -> int:
+        return combine(Proof.CRC64NVME, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
 
     def _hold_parts_against(self, demand: Expected, details: ObjectDetails) -> str:
         """The same for a value that is made of the uploaded parts' own checksums.

@@ -35,4 +35,5 @@ class Patience:
             base_seconds=self.backoff_base_seconds,
             cap_seconds=self.backoff_cap_seconds,
             jitter=random.random(),  # noqa: S311 - no secret
+            asked_seconds=error.pause_seconds,
         )

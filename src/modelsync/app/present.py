@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelsync.core.commit import MAX_BYTES, CommittedFile, parse_commit
+from modelsync.app.commit import read_commit
+from modelsync.core.commit import CommittedFile
 from modelsync.core.names import Naming
 from modelsync.core.objects import RemoteObject
-from modelsync.core.parts import Span
 from modelsync.core.proof import expected
 from modelsync.core.upload import Before, OnRecord, Selection, beside, key_of
-from modelsync.errors import Rejected
+from modelsync.errors import Rejected, VerificationFailed
 from modelsync.ports import ObjectStore
-
-_CHUNK_BYTES = 1 << 20
 
 
 class Present:
@@ -53,14 +51,7 @@ class Present:
 
     def _committed(self, commit: RemoteObject) -> tuple[CommittedFile, ...] | None:
         """What the commit file lists; None if the worker would refuse it."""
-        if commit.size_bytes > MAX_BYTES:
-            return None
-        data = bytearray()
-        buffer = memoryview(bytearray(_CHUNK_BYTES))
-        with self._store.open(commit, Span(0, commit.size_bytes)) as body:
-            while count := body.readinto(buffer):
-                data += buffer[:count]
         try:
-            return parse_commit(bytes(data), self._naming)
-        except Rejected:
+            return read_commit(self._store, commit, self._naming, lambda: None)
+        except (Rejected, VerificationFailed):
             return None

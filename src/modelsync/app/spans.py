@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import TypeVar
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import COMBINED, Crc, Hasher, crc64nvme_hasher, hasher
+from modelsync.app.patience import Patience
 from modelsync.app.progress import SyncContext
-from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import BytesFetched, RequestRetried
 from modelsync.core.parts import Span
 from modelsync.core.plan import PlannedFile
@@ -25,22 +24,17 @@ _BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class FetchOptions:
+class FetchOptions(Patience):
     """Bounds of a download.
 
     Attributes:
         concurrency: requests at once, over all models.
-        attempts: failures in a row that bring less than `progress_bytes` each, before a part is given up.
-        progress_bytes: what an answer must bring to count as progress, or a server could string us
+        progress_bytes: what an answer must bring to be no failure in a row, or a server could string us
             along byte by byte.
-        backoff_base_seconds, backoff_cap_seconds: waits between attempts.
     """
 
     concurrency: int = 8
-    attempts: int = 6
     progress_bytes: int = 64 << 10
-    backoff_base_seconds: float = 0.2
-    backoff_cap_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -113,15 +107,7 @@ class Source:
         return self.local.buffer  # type: ignore[no-any-return]
 
     def _pause(self, planned: PlannedFile, error: StoreUnavailable, attempt: int) -> None:
-        if attempt >= self.options.attempts:
-            raise error
-        wait_seconds = backoff_seconds(
-            attempt,
-            base_seconds=self.options.backoff_base_seconds,
-            cap_seconds=self.options.backoff_cap_seconds,
-            jitter=random.random(),  # noqa: S311 - no secret
-            asked_seconds=error.pause_seconds,
-        )
+        wait_seconds = self.options.pause_seconds(error, attempt)
         context = self.context
         context.observe(RequestRetried(context.model, context.sync_id, planned.path, str(error), attempt, wait_seconds))
         context.clock.wait(self.cancel, wait_seconds)

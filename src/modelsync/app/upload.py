@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from functools import partial
 
-from awscrt.checksums import combine_crc64nvme
-
-from modelsync.app.checksums import crc64nvme_hasher, crc_base64, hasher
+from modelsync.app.checksums import combine, crc64nvme_hasher, crc_base64, hasher
 from modelsync.app.outbound import Outbound
 from modelsync.app.parallel import Step
 from modelsync.app.payload import FilePayload
@@ -37,7 +35,6 @@ def digest(folder: Folder, file: LocalFile, proofs: AbstractSet[Proof], outbound
     sha256 = hasher(Proof.COMMIT)
     others = {proof: hasher(proof) for proof in proofs}
     parts = []
-    whole = 0
     for span in split(file.size_bytes):
         crc = crc64nvme_hasher()
         for block in folder.read(file, span):
@@ -46,8 +43,8 @@ def digest(folder: Folder, file: LocalFile, proofs: AbstractSet[Proof], outbound
             outbound.observe(BytesRead(outbound.model, len(block)))
             outbound.check()
         parts.append((span, crc.crc))
-        whole = combine_crc64nvme(whole, crc.crc, span.size_bytes)
     values = {proof: other.value() for proof, other in others.items()}
+    whole = combine(Proof.CRC64NVME, ((crc, span.size_bytes) for span, crc in parts))
     return DigestedFile(file, sha256.value(), crc_base64(whole, 8), tuple(parts), values)
 
 

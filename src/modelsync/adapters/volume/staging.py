@@ -97,7 +97,7 @@ class LocalStagedFile:
         *,
         direct: bool,
     ) -> None:
-        """Open the file, or make it; `direct`: large ones are written past the page cache."""
+        """Open the file, or make it; `direct`: write it past the page cache."""
         self._name = name
         self._etag = etag
         self._size_bytes = size_bytes
@@ -107,7 +107,7 @@ class LocalStagedFile:
             self._direct: DirectWriter | None = None
             try:
                 self._make_room()
-                if direct and size_bytes >= LEAST_BYTES:
+                if direct:
                     self._direct = DirectWriter(path)
             except OSError:
                 os.close(self._descriptor)
@@ -213,7 +213,6 @@ class LocalStaging:
         self._directory = directory
         self._sealed = sealed
         self._lock = threading.Lock()
-        self._direct = on_local_disk(base)
         with volume_errors("make the staging directory"):
             self._anew = not directory.exists()
             self._files = files_of(directory)
@@ -226,7 +225,8 @@ class LocalStaging:
         if not self._anew or "/" in path:
             with volume_errors(f"make room for {path}"), self._lock:
                 self._make_way(Path(target))
-        return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=self._direct)
+        direct = size_bytes >= LEAST_BYTES and on_local_disk(self._base)
+        return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=direct)
 
     def staged_bytes(self) -> int:
         """Bytes of the volume that the revision's files take up already."""
