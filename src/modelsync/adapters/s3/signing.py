@@ -1,7 +1,7 @@
 """AWS Signature Version 4 for S3, by headers.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. botocore's own takes
-five times as long, which is most of what a small object costs; tests hold the two against each other.
+several times as long (docs/adr/0007); tests hold the two against each other.
 """
 
 from __future__ import annotations
