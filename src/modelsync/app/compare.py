@@ -119,15 +119,16 @@ class Comparison:
         seen.add(model)
         published = self._volume.published(model)
         listing = self._namespace.judge(snapshot).digest
+        step = in_step(listing, published)
         if (current := published.current) is not None:
             records[model] = replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None
             pinned = current.pin is not None and damage is None
-            settled = pinned or (in_step(listing, published) and current.listing == listing)
+            settled = pinned or (step and current.listing == listing)
             self._known(current, damage, settled=settled)
             if pinned:
                 return False
-        if not in_step(listing, published):
+        if not step:
             return True
         for record in published.quarantined:
             if record.listing == listing:
