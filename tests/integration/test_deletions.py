@@ -295,6 +295,24 @@ def test_records_that_cannot_be_read_stop_a_withdrawal(world: World, monkeypatch
     assert world.read("m0") == V1
 
 
+def test_models_that_are_due_together_read_the_records_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(3):
+        world.remove(f"m{n}")
+    work_off(world)
+    world.clock.advance(GRACE)
+    reads = []
+    records = world.volume.records
+    monkeypatch.setattr(world.volume, "records", lambda: [reads.append(1), *records()][1:])
+    work_off(world)
+    assert (len(shown(world)), len(reads)) == (7, 1)
+    world.clock.advance(3601)
+    world.remove("m3")
+    work_off(world)
+    world.clock.advance(GRACE)
+    work_off(world)
+    assert (len(shown(world)), len(reads)) == (6, 2)
+
+
 # The breaker
 
 

@@ -70,7 +70,7 @@ class World:
             self.store, FetchOptions(concurrency=concurrency, attempts=3), Bandwidth(bandwidth, self.clock)
         )
         self.rules = rules or DeletionRules()
-        self.breaker = Breaker(self.volume, self.observe, self.rules)
+        self.breaker = Breaker(self.volume, self.clock, self.observe, self.rules)
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,

@@ -10,23 +10,29 @@ from modelsync.core.facts import DeletionsReviewed, HealthChanged
 from modelsync.core.health import Status
 from modelsync.core.manifest import Current
 from modelsync.core.names import ModelId
-from modelsync.ports import Observer, Volume
+from modelsync.ports import Clock, Observer, Volume
+
+_FRESH_SECONDS = 5.0
+"""Many models that are due together need not each read all records."""
 
 
 class Breaker:
     """Judges all models that left the bucket together. Thread-safe.
 
-    The volume is the state: before a model is withdrawn, all records are read anew, so that
-    tombstones of other replicas count too. Since each worker writes its tombstone before it
-    reads, no two of them can miss each other's.
+    The volume is the state: a model is withdrawn only on records that were read after its
+    tombstone was written, so tombstones of other replicas count too. Since each of them writes
+    before it reads, no two can miss each other's.
     """
 
-    def __init__(self, volume: Volume, observe: Observer, rules: DeletionRules) -> None:
+    def __init__(self, volume: Volume, clock: Clock, observe: Observer, rules: DeletionRules) -> None:
         self._volume = volume
+        self._clock = clock
         self._observe = observe
         self._rules = rules
         self._lock = threading.Lock()
         self._records: dict[ModelId, Current] | None = None
+        self._counted: set[ModelId] = set()  # with a tombstone that was there when the records were read
+        self._read_at = 0.0
         self._bucket_empty = False
         self._missing: int | None = None
 
@@ -41,6 +47,7 @@ class Breaker:
         """
         with self._lock:
             self._records = dict(records)
+            self._counted = set()
             self._bucket_empty = bucket_empty
             return self._judge(self._records, now)
 
@@ -51,25 +58,30 @@ class Breaker:
             VolumeFailed: the records cannot be read.
         """
         with self._lock:
-            if self._records is None:
-                self._records = self._read()
-            self._records[current.model] = current
+            records = self._read() if self._records is None else self._records
+            records[current.model] = current
+            self._counted.discard(current.model)
             if current.gone_since is None:
                 self._bucket_empty = False
-            self._judge(self._records, now)
+            self._judge(records, now)
 
-    def refusal(self, now: float) -> str | None:
-        """Why no model may be withdrawn now, or None.
+    def refusal(self, model: ModelId, now: float) -> str | None:
+        """Why a model with a tombstone may not be withdrawn now, or None.
 
         Raises:
             VolumeFailed: the records cannot be read.
         """
         with self._lock:
-            self._records = self._read()
-            return self._judge(self._records, now).held
+            fresh = self._clock.monotonic() - self._read_at < _FRESH_SECONDS
+            if self._records and fresh and model in self._counted and self._judge(self._records, now).held is None:
+                return None
+            return self._judge(self._read(), now).held
 
     def _read(self) -> dict[ModelId, Current]:
-        return {current.model: current for current in self._volume.records()}
+        self._read_at = self._clock.monotonic()
+        self._records = {current.model: current for current in self._volume.records()}
+        self._counted = {model for model, current in self._records.items() if current.gone_since is not None}
+        return self._records
 
     def _judge(self, records: Mapping[ModelId, Current], now: float) -> Review:
         if self._missing is None:

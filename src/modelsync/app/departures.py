@@ -11,6 +11,7 @@ from modelsync.app.progress import SyncContext
 from modelsync.app.result import SyncResult
 from modelsync.core.facts import ModelBack, ModelGone, Outcome, Unpublished
 from modelsync.core.manifest import Current, Published
+from modelsync.core.names import ModelId
 from modelsync.core.plan import Leave, Unpublish
 from modelsync.errors import ObjectChanged
 from modelsync.ports import Observer, Writer
@@ -62,7 +63,7 @@ class Departures:
             StoreUnavailable, StoreDenied, BucketMissing: nothing is withdrawn.
             VolumeFailed: the file system refused.
         """
-        if (held := self.held_back(end, look.at)) is not None:
+        if (held := self.held_back(work.model, end, look.at)) is not None:
             self._observe(ModelGone(work.model, end.since, held))
             return SyncResult(Outcome.NOOP, held, current.revision)
         with context.stage("list again"):
@@ -75,7 +76,7 @@ class Departures:
         self._breaker.note(gone, look.at)
         return SyncResult(Outcome.SUCCESS, end.reason)
 
-    def held_back(self, end: Unpublish, now: float) -> str | None:
+    def held_back(self, model: ModelId, end: Unpublish, now: float) -> str | None:
         """Why the model may not be withdrawn at this time by S3's clock, or None.
 
         Raises:
@@ -83,7 +84,7 @@ class Departures:
         """
         if not end.visible:
             return None
-        if (held := self._breaker.refusal(now)) is not None:
+        if (held := self._breaker.refusal(model, now)) is not None:
             return held
         empty = "the bucket is empty below its prefix: that is never taken for a deletion"
         return empty if self._decider.bucket_is_empty() else None

@@ -132,7 +132,10 @@ class ModelSync:
         on_volume = self._volume.published(model)
         look = self._decider.look(model)
         decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"))
-        if isinstance(decision, Unpublish) and (held := self._departures.held_back(decision, look.at)) is not None:
+        if (
+            isinstance(decision, Unpublish)
+            and (held := self._departures.held_back(model, decision, look.at)) is not None
+        ):
             return Leave(held, decision.since, known=True)
         return decision
 

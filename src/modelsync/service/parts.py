@@ -73,7 +73,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     volume = LocalVolume(settings.models_base_path)
     dirty = DirtyModels(clock)
     namespace = Namespace()
-    breaker = Breaker(volume, observe, options.deletions(settings))
+    breaker = Breaker(volume, clock, observe, options.deletions(settings))
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     return Parts(
         clock=clock,
