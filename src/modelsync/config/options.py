@@ -1,13 +1,12 @@
-"""Settings as the options of each room."""
+"""Settings as the options of each room. A room that not every command needs is imported when it is asked for."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from modelsync.adapters.aws import AwsOptions
 from modelsync.adapters.s3 import S3Options
-from modelsync.adapters.sqs import SqsOptions
-from modelsync.app.consumer import ConsumerOptions
 from modelsync.app.decide import DecideOptions
-from modelsync.app.push import PushOptions
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import SyncOptions
@@ -17,7 +16,12 @@ from modelsync.core.deletions import DeletionRules, Policy
 from modelsync.core.names import Naming
 from modelsync.core.space import SpaceRules
 from modelsync.telemetry.logs import LogOptions
-from modelsync.web.options import HttpOptions
+
+if TYPE_CHECKING:
+    from modelsync.adapters.sqs import SqsOptions
+    from modelsync.app.consumer import ConsumerOptions
+    from modelsync.app.push import PushOptions
+    from modelsync.web.options import HttpOptions
 
 
 def naming(settings: Settings) -> Naming:
@@ -53,11 +57,15 @@ def s3(settings: Settings) -> S3Options:
 
 def queues(configuration: Configuration) -> list[SqsOptions]:
     """Which queues."""
+    from modelsync.adapters.sqs import SqsOptions
+
     return [SqsOptions(name, url) for name, url in sorted(configuration.queues.items())]
 
 
 def consumer(settings: Settings) -> ConsumerOptions:
     """How queues are read."""
+    from modelsync.app.consumer import ConsumerOptions
+
     return ConsumerOptions(
         bucket=settings.s3_bucket_name, naming=naming(settings), settle_seconds=settings.settle_seconds
     )
@@ -85,6 +93,8 @@ def deletions(settings: Settings) -> DeletionRules:
 
 def push(settings: Settings) -> PushOptions:
     """Bounds of a push."""
+    from modelsync.app.push import PushOptions
+
     return PushOptions(concurrency=settings.transfer_concurrency)
 
 
@@ -104,4 +114,6 @@ def logs(settings: Settings) -> LogOptions:
 
 def http(settings: Settings) -> HttpOptions:
     """Where to listen."""
+    from modelsync.web.options import HttpOptions
+
     return HttpOptions(host=settings.http_host, port=settings.http_port)
