@@ -12,6 +12,8 @@
     │   │   └── CredentialsRefused  they are no good, or no longer: look for others
     │   ├── QueueUnavailable    the same for SQS
     │   ├── ServiceUnavailable  the same for a worker's HTTP interface
+    │   ├── NotTold             the same for a receiver of notices
+    │   ├── HookFailed          the publish hook could not be run to its end
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
     │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
@@ -20,6 +22,7 @@
     ├── NotOffered              do without it: S3 does not offer or allow the call
     ├── SourceChanged           push again: a local file changed while it was uploaded
     ├── SourceUnreadable        push again once the local files can be read
+    ├── NoticeRefused           give the notice up: its receiver will not have it
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -120,6 +123,22 @@ class ServiceUnavailable(TryAgain):
     """A worker's HTTP interface cannot be reached, failed, or is something else."""
 
 
+class NotTold(TryAgain):
+    """A receiver of notices cannot be reached, or failed.
+
+    Attributes:
+        pause_seconds: for how long it asks to be left alone (`Retry-After`).
+    """
+
+    def __init__(self, message: str, pause_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.pause_seconds = pause_seconds
+
+
+class HookFailed(TryAgain):
+    """The publish hook cannot be started, or did not end in time."""
+
+
 class VolumeFailed(TryAgain):
     """A call to the file system failed.
 
@@ -176,6 +195,10 @@ class SourceChanged(ModelSyncError):
 
 class SourceUnreadable(ModelSyncError):
     """A local file or directory cannot be read."""
+
+
+class NoticeRefused(ModelSyncError):
+    """A receiver answered that it will not have a notice."""
 
 
 class Rejected(ModelSyncError):

@@ -45,6 +45,9 @@ class Api:
             metrics=lambda: b"",
             model=models.one,
             models=models.page,
+            activity=lambda _limit, _model: [],
+            subscribe=lambda _wake, _last_id: None,
+            report=lambda _model, _name, _revision: False,
         )
         self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views))
         self.server.start()

@@ -6,6 +6,7 @@ Whatever asks for a sync (an event, a timer, a command) comes through here.
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -48,6 +49,7 @@ from modelsync.errors import (
     VerificationFailed,
 )
 from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Writer
+from modelsync.ports.telling import PublishHook
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
@@ -80,6 +82,7 @@ class ModelSync:
         clock: Clock,
         observe: Observer,
         options: SyncOptions,
+        hook: PublishHook | None = None,
     ) -> None:
         self._store = store
         self._volume = volume
@@ -89,6 +92,7 @@ class ModelSync:
         self._clock = clock
         self._observe = observe
         self._options = options
+        self._hook = hook
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
 
@@ -212,6 +216,10 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
+        try:
+            self._vet(build.revision, staging, arrived, context)
+        except Rejected as error:
+            return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
         with context.stage("seal"):
             manifest = self._manifest(work, build.revision, snapshot, records)
             staging.seal(manifest)
@@ -230,6 +238,23 @@ class ModelSync:
             raise ObjectChanged("a commit file came during the download")
         with suppress(TryAgain):  # the event asks for another look after this sync
             self._store.head(snapshot.commit)
+
+    def _vet(self, revision: Revision, staging: Staging, files: Collection[RelPath], context: SyncContext) -> None:
+        """Ask the publish hook: before the seal, so that whatever is sealed has passed it, also after a crash.
+
+        Raises:
+            Rejected: it refuses the revision.
+            HookFailed: nobody can say.
+        """
+        if self._hook is None:
+            return
+
+        def attend() -> None:
+            context.beat()
+            context.check()
+
+        with context.stage("hook"):
+            self._hook.vet(context.model, revision, staging.present(files), attend)
 
     def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         if not build.files:

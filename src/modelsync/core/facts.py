@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from modelsync.core.damage import Finding
 from modelsync.core.health import Status
@@ -277,6 +278,61 @@ class UploadLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class NoticeTold:
+    """A receiver took a notice, at so many attempts. `happening`: what the notice tells of."""
+
+    receiver: str
+    notice_id: str
+    model: ModelId
+    happening: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeDelayed:
+    """A receiver could not be told; the next attempt is made after `wait_seconds`."""
+
+    receiver: str
+    notice_id: str
+    model: ModelId
+    reason: str
+    attempt: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeLost:
+    """A receiver will not be told: `refused`, `given_up` after the last attempt, or `dropped` from the queue."""
+
+    receiver: str
+    notice_id: str
+    model: ModelId
+    happening: str
+    outcome: Literal["refused", "given_up", "dropped"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookRan:
+    """A command of the operator's ended: `notify` or `publish`.
+
+    Attributes:
+        hook, model: which one, and what it was run for.
+        outcome: `ok`, `failed` (an exit code but 0), `timeout` or `not_started`.
+        code: its exit code, if it has one.
+        seconds: how long it ran.
+        output: the end of what it wrote, on one line.
+    """
+
+    hook: str
+    model: ModelId
+    outcome: str
+    code: int | None
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventHandled:
     """A queue message came to its end: `published`, `noop`, `rejected`, `returned`, `ignored`, `unparsable`."""
 
@@ -430,6 +486,10 @@ Fact = (
     | BytesSent
     | FileUploaded
     | UploadLeft
+    | NoticeTold
+    | NoticeDelayed
+    | NoticeLost
+    | HookRan
     | EventHandled
     | MessageUnparsable
     | StoreCalled

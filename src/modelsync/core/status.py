@@ -8,6 +8,7 @@ from enum import StrEnum
 from modelsync.core.manifest import Published, Quarantine
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.rollout import Consumer, Rollout
 
 
 class State(StrEnum):
@@ -86,6 +87,8 @@ class ModelView:
         refusal: the last version that was refused, whatever became of it since.
         event_at: when S3 says that the last change was made that an event told of.
         synced_at: when it was last found, or brought, in step with the bucket.
+        consumers: applications that have reported lately which revision they run; told of one model alone.
+        rollout: how far the revision has come with them.
     """
 
     id: ModelId
@@ -98,6 +101,8 @@ class ModelView:
     refusal: Refusal | None = None
     event_at: float | None = None
     synced_at: float | None = None
+    consumers: tuple[Consumer, ...] = ()
+    rollout: Rollout | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ bounded by its adapter's time-outs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -298,6 +298,10 @@ class Staging(Protocol):
         Returns:
             How: `clone`, `link` or `copy`; None if the published file is not there any more.
         """
+        ...
+
+    def present(self, wanted: Collection[RelPath]) -> str:
+        """Leave only these files, and tell the path of the directory that holds them."""
         ...
 
     def seal(self, manifest: Manifest) -> None:

@@ -24,6 +24,7 @@ from modelsync.config.load import Configuration
 from modelsync.core.facts import Fact
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.telling import publish_hook
 
 
 class FanOut:
@@ -100,6 +101,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
             options=options.sync(settings),
+            hook=publish_hook(settings, observe),
         ),
         comparison=Comparison(
             store=store,

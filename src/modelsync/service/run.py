@@ -12,11 +12,14 @@ from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.sqs import SqsQueue, sqs_client
 from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
+from modelsync.app.consumers import Consumers
+from modelsync.app.feed import Feed
 from modelsync.app.janitor import Janitor
 from modelsync.app.models import Models
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
 from modelsync.app.supervisor import Supervisor
+from modelsync.app.teller import Teller
 from modelsync.app.worker import Worker
 from modelsync.config import options
 from modelsync.config.load import Configuration
@@ -24,7 +27,8 @@ from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
 from modelsync.core.health import Status, queue_check
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
-from modelsync.service.parts import Parts, build_parts, preflight
+from modelsync.service.parts import FanOut, Parts, build_parts, preflight
+from modelsync.service.telling import build_teller
 from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
@@ -34,6 +38,7 @@ _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
 COMPARE = "compare"
+_TELL_SECONDS = 5.0  # of the grace, for notices that wait
 _PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
@@ -48,6 +53,8 @@ class Service:
     consumers: Sequence[Consumer]
     http: HttpServer
     wakes: SimpleQueue[str]
+    teller: Teller
+    feed: Feed
 
     @classmethod
     def build(
@@ -63,9 +70,13 @@ class Service:
         Raises:
             ConfigurationError: with all that an operator needs to know.
         """
-        board = Board(SystemClock())
-        metrics = Metrics(board.models)
-        parts = build_parts(configuration, board=board, sinks=[metrics, FactLogger(), *sinks])
+        clock, settings = SystemClock(), configuration.settings
+        board, feed = Board(clock), Feed(clock, options.origin(settings))
+        consuming = Consumers(clock, board.models)
+        metrics = Metrics(board.models, consuming.rollouts)
+        sinks = [metrics, FactLogger(), feed, *sinks]
+        teller = build_teller(settings, FanOut([board, *sinks]))
+        parts = build_parts(configuration, board=board, sinks=[*sinks, teller])
         preflight(parts)
         reconciler = Reconciler(
             comparison=parts.comparison,
@@ -77,7 +88,7 @@ class Service:
         )
         wakes = wakes or SimpleQueue()
         supervisor = Supervisor(parts.clock, on_failure=lambda name: wakes.put(f"{name} failed"))
-        models = Models(parts.volume, board.models)
+        models = Models(parts.volume, board.models, consuming)
         views = Views(
             checks=board.checks,
             not_ready=_readiness(board),
@@ -85,10 +96,13 @@ class Service:
             metrics=metrics.render,
             model=models.one,
             models=models.page,
+            activity=feed.activity,
+            subscribe=feed.subscribe,
+            report=consuming.report,
         )
         consumers = _consumers(configuration, parts)
-        http = HttpServer(options.http(configuration.settings), make_api(views))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes)
+        http = HttpServer(options.http(configuration.settings), make_api(views, settings.api_token))
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed)
 
     def run(self) -> int:
         """Run until `stop` is called or a loop fails; return the exit code."""
@@ -117,6 +131,7 @@ class Service:
             )
         )
         self.http.start()
+        self.teller.start(self.supervisor)
         for number in range(self.configuration.settings.sync_workers):
             worker = Worker(parts.dirty, parts.sync, parts.observe)
             spawn(f"worker-{number}", worker.run, stop, silence_seconds=_WORKER_SILENCE_SECONDS)
@@ -151,6 +166,9 @@ class Service:
             release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
         self.supervisor.join("scrub", now + grace_seconds)
         self.parts.close()
+        left_seconds = now + grace_seconds - self.parts.clock.monotonic()
+        self.teller.finish(self.supervisor, max(min(left_seconds, _TELL_SECONDS), 0.0))
+        self.feed.close()
         self.http.stop()
 
 

@@ -24,6 +24,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.manifest import Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.rollout import Rollout
 
 Kind = Literal["counter", "gauge", "histogram"]
 Stability = Literal["stable", "experimental"]
@@ -89,6 +90,16 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_volume_bytes", "gauge", "bytes", ("kind",), "stable", "The volume: total and free."),
     MetricSpec("modelsync_volume_errors_total", "counter", "errors", ("reason",), "stable",
                "Times that the volume failed or had no room: full, quota, io, read_only, permission, stale, other."),
+    MetricSpec("modelsync_notices_total", "counter", "notices", ("receiver", "outcome"), "stable",
+               "Notices by receiver (exec, webhook-1, …) and how they ended: told, refused, given_up, dropped."),
+    MetricSpec("modelsync_notice_retries_total", "counter", "attempts", ("receiver",), "experimental",
+               "Notices that could not be handed over and are tried again."),
+    MetricSpec("modelsync_hook_runs_total", "counter", "runs", ("hook", "outcome"), "stable",
+               "Runs of NOTIFY_EXEC (notify) and PUBLISH_HOOK (publish): ok, failed, timeout, not_started."),
+    MetricSpec("modelsync_hook_duration_seconds", "histogram", "seconds", ("hook",), "experimental",
+               "Time that a run of a hook took."),
+    MetricSpec("modelsync_consumers", "gauge", "consumers", ("model", "runs"), "stable",
+               "Consumers that reported lately: running what readers see (current), or something else (other)."),
     MetricSpec("modelsync_build_info", "gauge", "1", ("version",), "stable", "1, with the version."),
 )  # fmt: skip
 
@@ -110,11 +121,16 @@ class ModelView(Protocol):
 class Metrics:
     """Implements `ports.Observer`; renders for Prometheus."""
 
-    def __init__(self, models: Callable[[], Mapping[ModelId, ModelView]]) -> None:
+    def __init__(
+        self,
+        models: Callable[[], Mapping[ModelId, ModelView]],
+        rollouts: Callable[[], Mapping[ModelId, Rollout]] = dict,
+    ) -> None:
         """Make all metrics.
 
         Args:
             models: asked at each scrape, so that models that are gone leave no series behind.
+            rollouts: asked likewise for how far revisions have come with their consumers.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, of use to nobody here
         self._registry = CollectorRegistry()
@@ -134,7 +150,7 @@ class Metrics:
                         spec.name, spec.help, spec.labels, buckets=_SECONDS, registry=self._registry
                     )
         self._gauges["modelsync_build_info"].labels(__version__).set(1)
-        self._registry.register(_Models(models))
+        self._registry.register(_Models(models, rollouts))
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
@@ -149,7 +165,7 @@ class Metrics:
         histogram = self._histograms[f"modelsync_{name}"]
         (histogram.labels(*labels) if labels else histogram).observe(max(seconds, 0.0))
 
-    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912 - one case for each kind of fact
+    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each kind of fact
         """Take a fact."""
         match fact:
             case facts.BytesFetched(count=count):
@@ -177,6 +193,15 @@ class Metrics:
                 self._gauges["modelsync_deletions_held"].set(held)
             case facts.RevisionRejected(rule=rule):
                 self._count("rejected_total", rule)
+            case facts.NoticeTold(receiver=receiver):
+                self._count("notices_total", _short(receiver), "told")
+            case facts.NoticeLost(receiver=receiver, outcome=outcome):
+                self._count("notices_total", _short(receiver), outcome)
+            case facts.NoticeDelayed(receiver=receiver):
+                self._count("notice_retries_total", _short(receiver))
+            case facts.HookRan(hook=hook, outcome=outcome, seconds=seconds):
+                self._count("hook_runs_total", hook, outcome)
+                self._observe("hook_duration_seconds", seconds, hook)
             case facts.RequestRetried():
                 self._count("s3_retries_total")
             case facts.KeyRefused():
@@ -201,12 +226,22 @@ class Metrics:
                 pass
 
 
-_AT_SCRAPE = {"modelsync_models", "modelsync_model_info"}
+_AT_SCRAPE = {"modelsync_models", "modelsync_model_info", "modelsync_consumers"}
+
+
+def _short(receiver: str) -> str:
+    """A receiver without its address, which is no label."""
+    return receiver.partition(" ")[0]
 
 
 class _Models(Collector):
-    def __init__(self, models: Callable[[], Mapping[ModelId, ModelView]]) -> None:
+    def __init__(
+        self,
+        models: Callable[[], Mapping[ModelId, ModelView]],
+        rollouts: Callable[[], Mapping[ModelId, Rollout]],
+    ) -> None:
         self._models = models
+        self._rollouts = rollouts
         self._specs = {spec.name: spec for spec in TABLE if spec.name in _AT_SCRAPE}
 
     def collect(self) -> list[Metric]:
@@ -218,4 +253,7 @@ class _Models(Collector):
                 families["modelsync_model_info"].add_metric([model, view.revision], 1)
         for state, number in states.items():
             families["modelsync_models"].add_metric([state], number)
+        for model, rollout in self._rollouts().items():
+            families["modelsync_consumers"].add_metric([model, "current"], rollout.current)
+            families["modelsync_consumers"].add_metric([model, "other"], rollout.consumers - rollout.current)
         return list(families.values())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from modelsync import __version__
 from modelsync.core.health import Check, Status, verdict
+from modelsync.core.notices import Activity
 from modelsync.core.status import ModelPage, ModelView
+from modelsync.ports.live import Subscribe
+from modelsync.web.consumers import Report, add_consumers
+from modelsync.web.events import add_events
 from modelsync.web.models import add_models
 
 
@@ -27,6 +31,9 @@ class Views:
         metrics: Prometheus' text format.
         model: a model by its name, or None if there is none.
         models: at most so many models after a name; "" is before all.
+        activity: the newest activity, at most so much, of one model or of all.
+        subscribe: begins to read the stream of events.
+        report: takes which revision of a model a consumer runs.
     """
 
     checks: Callable[[], Mapping[str, Check]]
@@ -35,6 +42,9 @@ class Views:
     metrics: Callable[[], bytes]
     model: Callable[[str], ModelView | None]
     models: Callable[[int, str], ModelPage]
+    activity: Callable[[int, str | None], Sequence[Activity]]
+    subscribe: Subscribe
+    report: Report
 
 
 class CheckAnswer(BaseModel):
@@ -59,8 +69,8 @@ class ProbeAnswer(BaseModel):
     reason: str | None = None
 
 
-def make_api(views: Views) -> FastAPI:
-    """Build the application."""
+def make_api(views: Views, token: SecretStr | None = None) -> FastAPI:
+    """Build the application; `token` is what calls that write must bear, None turns them off."""
     api = FastAPI(
         title="modelsync",
         version=__version__,
@@ -100,6 +110,8 @@ def make_api(views: Views) -> FastAPI:
         """Metrics in Prometheus' text format."""
         return Response(views.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    add_consumers(api, model=views.model, report=views.report, token=token)
+    add_events(api, activity=views.activity, subscribe=views.subscribe)
     add_models(api, model=views.model, models=views.models)
     return api
 

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from awscrt.checksums import crc64nvme
@@ -263,6 +263,12 @@ class LocalStaging:
             else:
                 target.chmod(0o600)  # a finished file of an earlier attempt is read-only
 
+    def present(self, wanted: Collection[RelPath]) -> str:
+        """Leave only these files, and tell the path of the directory that holds them."""
+        with volume_errors("tidy staging"):
+            self._leave_only(wanted)
+        return str(self._files)
+
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name."""
         with volume_errors(f"complete revision {manifest.revision}"):
@@ -278,7 +284,7 @@ class LocalStaging:
             journal_of(self._sealed).unlink(missing_ok=True)
             sync_directory(self._sealed.parent)
 
-    def _leave_only(self, wanted: set[RelPath]) -> None:
+    def _leave_only(self, wanted: Collection[RelPath]) -> None:
         """Remove what was staged for another revision, and make the directories durable."""
         root = self._files
         for directory, _, names in os.walk(root, topdown=False):
