@@ -182,7 +182,9 @@ def test_no_webhook_goes_there(address: str, reason: str) -> None:
     assert reason in (refusal(address) or "")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "fd12::1", "93.184.216.34", "2606::1"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "fd12::1", "93.184.216.34", "2606::1"]
+)
 def test_webhooks_may_go_there(address: str) -> None:
     assert refusal(address) is None
 

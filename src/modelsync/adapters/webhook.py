@@ -140,8 +140,6 @@ class Webhook:
                 connection.encrypt(self._tls, self._host, None)
             answer = connection.request("POST", self._target, headers, [memoryview(body)])
             return answer.status, answer.headers.get("retry-after", "")
-        except ValueError as error:
-            raise NoticeRefused(f"it cannot be sent: {one_line(error)}") from error
         finally:
             guard.cancel()
             connection.close()
