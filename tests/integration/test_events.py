@@ -20,12 +20,15 @@ from fakes.clock import VirtualClock
 from modelsync.app.consumers import ConsumerBounds, Consumers
 from modelsync.app.feed import Feed, FeedOptions
 from modelsync.app.models import Models
+from modelsync.app.teller import Teller
 from modelsync.core import facts
 from modelsync.core.facts import Outcome
 from modelsync.core.health import Status
 from modelsync.core.names import ModelId
 from modelsync.core.notices import Origin
 from modelsync.core.objects import Revision
+from modelsync.ports import Observer
+from modelsync.service.parts import FanOut
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.events import EventStream
@@ -43,12 +46,18 @@ def published(model: ModelId = A, revision: Revision = R, at: float = 1_700_000_
     return facts.Published(model, revision, "s", None, 2, 10, at, None, "why")
 
 
+def observer(feed: Feed, clock: VirtualClock) -> Observer:
+    """Hands facts on as the service does."""
+    return FanOut([feed, Teller([], clock=clock, observe=lambda _: None, heard=feed.notice)])
+
+
 class Site:
     """The HTTP interface on a feed."""
 
     def __init__(self, world: World, *, token: str | None = TOKEN, **bounds: int) -> None:
         self.world = world
         self.feed = Feed(world.clock, Origin("s3://b/", "/models"), FeedOptions(**bounds))
+        self.tell = observer(self.feed, world.clock)
         self.consumers = Consumers(world.clock, world.board.models, ConsumerBounds(kept=3))
         self.metrics = Metrics(world.board.models, self.consumers.rollouts)
         models = Models(world.volume, world.board.models, self.consumers)
@@ -142,7 +151,7 @@ def site(world: World) -> Iterator[Site]:
 
 def test_activity_is_listed_newest_first(site: Site) -> None:
     for fact in (published(), published(B), facts.RevisionRejected(A, R, "s", "key", "bad")):
-        site.feed(fact)
+        site.tell(fact)
     status, answer, _ = site.call("/api/v1/activity")
     assert status == 200
     assert [(one["kind"], one["model"], one["reason"]) for one in answer["activity"]] == [
@@ -172,38 +181,38 @@ def test_what_happens_is_sent_as_it_happens(site: Site) -> None:
     clock: VirtualClock = site.world.clock
     with site.listen() as listener:
         assert listener.answer.headers["content-type"].startswith("text/event-stream")
-        site.feed(facts.SyncStarted(A, "s", "event"))
+        site.tell(facts.SyncStarted(A, "s", "event"))
         assert listener.event() == (
             "sync", {"model": A, "sync_id": "s", "state": "syncing", "reason": "event"}, None
         )  # fmt: skip
-        site.feed(facts.FetchStarted(A, R, "s", 1, 100, "why"))
-        site.feed(facts.BytesFetched(A, "s", 10))  # too soon to be told
+        site.tell(facts.FetchStarted(A, R, "s", 1, 100, "why"))
+        site.tell(facts.BytesFetched(A, "s", 10))  # too soon to be told
         clock.advance(1)
-        site.feed(facts.BytesReused(A, "s", "m", 20, "link"))
-        site.feed(facts.BytesFetched(A, "s", 70))  # the last ones are told at once
+        site.tell(facts.BytesReused(A, "s", "m", 20, "link"))
+        site.tell(facts.BytesFetched(A, "s", 70))  # the last ones are told at once
         assert [listener.event()[1]["have_bytes"] for _ in range(3)] == [0, 30, 100]
-        site.feed(published())
+        site.tell(published())
         kind, event, number = listener.event()
         assert (kind, event["type"], bool(number)) == ("published", "io.modelsync.model.published", True)
-        site.feed(facts.SyncFinished(A, "s", Outcome.SUCCESS, "why", 1.5))
+        site.tell(facts.SyncFinished(A, "s", Outcome.SUCCESS, "why", 1.5))
         assert listener.event()[1]["state"] == "success"
-        site.feed(facts.BytesFetched(A, "s", 1))  # of no transfer
+        site.tell(facts.BytesFetched(A, "s", 1))  # of no transfer
         for _ in range(2):
-            site.feed(facts.HealthChanged("s3", Status.DEGRADED, "no network"))
-        site.feed(facts.HealthChanged("s3", Status.HEALTHY, "it answers"))
+            site.tell(facts.HealthChanged("s3", Status.DEGRADED, "no network"))
+        site.tell(facts.HealthChanged("s3", Status.HEALTHY, "it answers"))
         assert [listener.event()[1]["status"] for _ in range(2)] == ["degraded", "healthy"]
 
 
 def test_a_reader_that_comes_back_gets_the_notices_that_it_missed(site: Site) -> None:
     with site.listen() as listener:
-        site.feed(published())
+        site.tell(published())
         last = listener.event()[2]
-    site.feed(facts.SyncStarted(A, "s", "event"))
-    site.feed(published(B))
-    site.feed(facts.Unpublished(A, R, "s", "gone"))
+    site.tell(facts.SyncStarted(A, "s", "event"))
+    site.tell(published(B))
+    site.tell(facts.Unpublished(A, R, "s", "gone"))
     with site.listen(last_id=last) as again:
         assert [again.event()[0] for _ in range(2)] == ["published", "unpublished"]
-        site.feed(facts.RevisionRejected(A, R, "s", "key", "bad"))
+        site.tell(facts.RevisionRejected(A, R, "s", "key", "bad"))
         assert again.event()[0] == "rejected"
     for foreign in ("", "another-1", "nonsense", f"{(last or '').partition('-')[0]}-x"):
         with site.listen(last_id=foreign) as other:
@@ -230,7 +239,7 @@ def test_too_many_readers_are_sent_away_and_places_become_free(world: World) -> 
 def test_a_comment_comes_when_nothing_happens(site: Site) -> None:
     with site.listen("/quick") as listener:
         assert [listener.block(), listener.block()] == [{"": ""}, {"": ""}]
-        site.feed(published())
+        site.tell(published())
         while not (block := listener.block()).get("event"):
             assert block == {"": ""}
         assert block["event"] == "published"
@@ -241,11 +250,12 @@ def test_a_reader_that_falls_behind_is_let_go(world: World) -> None:
     subscription = feed.subscribe(lambda: None, None)
     assert subscription is not None
     assert subscription.take() == []
+    tell = observer(feed, world.clock)
     for _ in range(5):
-        feed(published())
+        tell(published())
     assert len(subscription.take() or []) == 5
     for _ in range(6):
-        feed(published())
+        tell(published())
     assert subscription.take() is None
 
 
@@ -258,7 +268,7 @@ def test_a_reader_that_takes_nothing_loses_its_place(world: World) -> None:
 
     def free() -> bool:
         for _ in range(200):
-            site.feed(facts.SyncFinished(A, "s", Outcome.ERROR, "x" * 1000, 0.1))
+            site.tell(facts.SyncFinished(A, "s", Outcome.ERROR, "x" * 1000, 0.1))
         subscription = site.feed.subscribe(lambda: None, None)
         if subscription is not None:
             subscription.close()

@@ -20,6 +20,7 @@ from modelsync.ports.telling import Attend
 _OUTPUT_BYTES = 2000
 _READ_BYTES = 64 << 10
 _TICK_SECONDS = 0.2
+_HASTY_SECONDS = 0.3  # from SIGTERM to SIGKILL when we have to end ourselves
 _OURS = re.compile(r"AWS_.*|SQS_.*_QUEUE_URL|NOTIFY_.*|PUBLISH_HOOK|API_TOKEN")
 _USER = re.compile(r"//[^/\s@]*@")
 
@@ -82,12 +83,13 @@ def run(options: CommandOptions, variables: Mapping[str, str], document: Any, at
         return Ended("not_started", None, time.monotonic() - start, one_line(error))
     finally:
         os.close(stdin)
-    tail = bytearray()
+    tail, grace_seconds = bytearray(), _HASTY_SECONDS
     try:
         in_time = _attend(process, tail, start + options.timeout_seconds, attend)
+        grace_seconds = options.grace_seconds
     finally:
         if process.poll() is None:
-            _end(process, options.grace_seconds)
+            _end(process, grace_seconds)
         if process.stdout is not None:
             process.stdout.close()
     seconds, output = time.monotonic() - start, _readable(tail)

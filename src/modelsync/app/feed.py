@@ -14,7 +14,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.health import Status
 from modelsync.core.live import Entry, Transfer, sync_event
 from modelsync.core.names import ModelId
-from modelsync.core.notices import Activity, Origin, activity_of, cloud_event, notice_of
+from modelsync.core.notices import Activity, Notice, Origin, activity_of, cloud_event
 from modelsync.ports import Clock
 
 _PROGRESS_SECONDS = 0.5
@@ -48,11 +48,8 @@ class Feed:
 
     def __call__(self, fact: Fact, /) -> None:
         """Take a fact."""
-        now = self._clock.now()
-        if (activity := activity_of(fact, now)) is not None:
+        if (activity := activity_of(fact, self._clock.now())) is not None:
             self._note(activity)
-        if (notice := notice_of(fact, now)) is not None:
-            self._publish(notice.happening, cloud_event(notice, self._origin), resumable=True)
         if (event := sync_event(fact)) is not None:
             self._publish("sync", event)
         match fact:
@@ -74,6 +71,10 @@ class Feed:
                 self._tell_health(check, status, reason)
             case _:
                 pass
+
+    def notice(self, notice: Notice) -> None:
+        """Send a notice to the stream, and keep it for those who come back."""
+        self._publish(notice.happening, cloud_event(notice, self._origin), resumable=True)
 
     def activity(self, limit: int, model: str | None = None) -> list[Activity]:
         """The newest activity, newest first, of one model or of all."""

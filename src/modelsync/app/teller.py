@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from modelsync.app.outbox import Outbox, OutboxOptions
 from modelsync.app.supervisor import Supervisor
 from modelsync.core.facts import Fact, HealthChanged
 from modelsync.core.health import notifications_check
-from modelsync.core.notices import notice_of
+from modelsync.core.notices import Notice, notice_of
 from modelsync.ports import Clock, Observer
 from modelsync.ports.telling import Receiver
 
 _SILENCE_SECONDS = 120.0  # a receiver's name that is looked up, and its time-outs
-_END_SECONDS = 3.0
+_END_SECONDS = 1.0  # for what is under way to notice that it must end
 
 
 class Teller:
     """Implements `ports.Observer`: takes what happened, and returns at once."""
 
     def __init__(
-        self, receivers: Sequence[Receiver], *, clock: Clock, observe: Observer, options: OutboxOptions | None = None
+        self,
+        receivers: Sequence[Receiver],
+        *,
+        clock: Clock,
+        observe: Observer,
+        heard: Callable[[Notice], None] = lambda _: None,
+        options: OutboxOptions | None = None,
     ) -> None:
         """Make it.
 
@@ -29,10 +35,12 @@ class Teller:
             receivers: each has a queue and a thread of its own, so that none waits for another.
             clock: for times and waits.
             observe: told what became of the notices.
+            heard: called with every notice, at once.
             options: bounds of each queue.
         """
         self._clock = clock
         self._observe = observe
+        self._heard = heard
         self._outboxes = [
             Outbox(
                 receiver, clock=clock, observe=observe, options=options or OutboxOptions(), changed=self._tell_health
@@ -43,7 +51,8 @@ class Teller:
 
     def __call__(self, fact: Fact, /) -> None:
         """Take a fact."""
-        if self._outboxes and (notice := notice_of(fact, self._clock.now())) is not None:
+        if (notice := notice_of(fact, self._clock.now())) is not None:
+            self._heard(notice)
             for outbox in self._outboxes:
                 outbox.put(notice)
 

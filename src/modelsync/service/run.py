@@ -75,7 +75,7 @@ class Service:
         consuming = Consumers(clock, board.models)
         metrics = Metrics(board.models, consuming.rollouts)
         sinks = [metrics, FactLogger(), feed, *sinks]
-        teller = build_teller(settings, FanOut([board, *sinks]))
+        teller = build_teller(settings, FanOut([board, *sinks]), feed.notice)
         parts = build_parts(configuration, board=board, sinks=[*sinks, teller])
         preflight(parts)
         reconciler = Reconciler(

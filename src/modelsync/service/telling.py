@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from modelsync.adapters.clock import SystemClock
 from modelsync.app.supervisor import Supervisor
 from modelsync.app.teller import Teller
 from modelsync.config import Settings, options
+from modelsync.core.notices import Notice
 from modelsync.ports import Observer
 from modelsync.ports.telling import PublishHook, Receiver
 
 _FLUSH_SECONDS = 10.0
 
 
-def build_teller(settings: Settings, observe: Observer) -> Teller:
+def build_teller(settings: Settings, observe: Observer, heard: Callable[[Notice], None] = lambda _: None) -> Teller:
     """Put the receivers together; nothing runs yet.
+
+    Args:
+        settings: who is to be told.
+        observe: told what became of the notices.
+        heard: called with every notice.
 
     Raises:
         ConfigurationError: one of them cannot be.
@@ -31,7 +37,7 @@ def build_teller(settings: Settings, observe: Observer) -> Teller:
 
         command = options.command(settings, settings.notify_exec)
         receivers.append(ExecReceiver(command, options.origin(settings), observe))
-    return Teller(receivers, clock=SystemClock(), observe=observe)
+    return Teller(receivers, clock=SystemClock(), observe=observe, heard=heard)
 
 
 @contextmanager
