@@ -144,7 +144,8 @@ def ended_at(current: Current | None, held: Holding) -> float:
     if not held.whole:
         repaired_at = current.published_at if current.revision == held.revision else 0.0
         return max(held.made_at, repaired_at)
-    return max([held.made_at, *(old.superseded_at for old in current.previous if old.revision == held.revision)])
+    # By a worker's clock where there is a record; directories have the file server's.
+    return max((old.superseded_at for old in current.previous if old.revision == held.revision), default=held.made_at)
 
 
 def _last(current: Current | None, held: Holding) -> bool:
