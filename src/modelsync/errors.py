@@ -15,6 +15,7 @@
     │   ├── NotTold             the same for a receiver of notices
     │   ├── HookFailed          the publish hook could not be run to its end
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
+    │   │   ├── NoRoom          a download does not fit, unless older revisions go
     │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
     │   └── ModelBusy           another worker holds the model's writer lock
@@ -151,6 +152,18 @@ class VolumeFailed(TryAgain):
     def __init__(self, message: str, reason: VolumeReason = "other") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NoRoom(VolumeFailed):
+    """A download does not fit on the volume.
+
+    Attributes:
+        bytes_short: how much more would have to be free.
+    """
+
+    def __init__(self, message: str, bytes_short: int) -> None:
+        super().__init__(message, "full")
+        self.bytes_short = bytes_short
 
 
 class FileUnreadable(VolumeFailed):

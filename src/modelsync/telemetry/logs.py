@@ -152,6 +152,9 @@ class FactLogger:
                     started_at=found.started_at)  # fmt: skip
             case facts.NoticeTold() | facts.NoticeDelayed() | facts.NoticeLost() | facts.HookRan():
                 self._told(fact)
+            case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
+                say("info", "revision removed", model=model, revision=revision, why=why.value, reason=reason,
+                    size_bytes=size_bytes or None)  # fmt: skip
             case facts.ReconcileStarted(why):
                 say("debug", "reconcile started", why=why)
             case facts.ReconcileFinished(found, seconds):
