@@ -51,7 +51,7 @@ lock: ## Resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	  --upgrade --extra demo --extra kubernetes --group dev pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .cache dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

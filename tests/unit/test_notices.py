@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from modelsync.core import facts
 from modelsync.core.addresses import refusal
 from modelsync.core.circuit import OPEN_SECONDS, THRESHOLD, Circuit
+from modelsync.core.cluster import annotate_patch, annotation_of, restart_patch
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Status, notifications_check
@@ -195,6 +197,29 @@ def test_a_rollout_is_complete_when_every_consumer_runs_what_readers_see() -> No
     assert rollout([one, replace(two, revision=NEW)], NEW) == Rollout(2, 2, complete=True)
     assert rollout([], NEW) == Rollout(0, 0, complete=False)
     assert rollout([one], None) == Rollout(1, 0, complete=False)
+
+
+@pytest.mark.parametrize("name", ["alice", "de_DE.alice-2", "x" * 54])
+def test_a_plain_name_is_part_of_its_annotation(name: str) -> None:
+    assert annotation_of(ModelId(name)) == f"modelsync.io/revision-{name}"
+
+
+def test_other_names_get_a_likeness_that_no_other_model_has() -> None:
+    names = ["de/alice", "de-alice", "de alice", "Ü", "a.", "x" * 55, "x" * 56]
+    found = [annotation_of(ModelId(name)) for name in names]
+    assert len(set(found)) == len(names)
+    assert found[0].startswith("modelsync.io/revision-de-alice-")
+    for annotation in found:
+        assert re.fullmatch(r"modelsync\.io/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", annotation)
+
+
+def test_a_restart_is_the_one_of_kubectl_and_the_same_for_the_same_notice() -> None:
+    notice = notice_of(PUBLISHED, 0.0)
+    assert notice is not None
+    annotations = {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20.500Z"}
+    assert restart_patch(notice) == {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    (annotations,) = annotate_patch(notice)["metadata"].values()
+    assert annotations == {annotation_of(A): NEW}
 
 
 def test_receivers_that_cannot_be_told_degrade_health() -> None:

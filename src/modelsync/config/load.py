@@ -94,6 +94,8 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     if settings.gate_signature != "off" and settings.gate_signature_key is None:
         problems.append(f"GATE_SIGNATURE={settings.gate_signature} needs GATE_SIGNATURE_KEY")
+    if settings.kubernetes_notify != "off" and settings.kubernetes_selector is None:
+        problems.append(f"KUBERNETES_NOTIFY={settings.kubernetes_notify} needs KUBERNETES_SELECTOR")
     if not settings.notify_allow_link_local:
         problems += filter(None, map(_no_receiver, settings.notify_webhook_urls))
     return problems

@@ -151,6 +151,13 @@ class Settings(BaseModel):
     hook_timeout_seconds: Annotated[
         float, Field(gt=0, le=3600), Note("NOTIFY_EXEC and PUBLISH_HOOK are ended after so long.")
     ] = 60.0
+    kubernetes_notify: Annotated[
+        Literal["off", "annotate", "restart"], one_of("off", "annotate", "restart"),
+        Note("After a publication, workloads of the own namespace are annotated with the revision, or restarted."),
+    ] = "off"  # fmt: skip
+    kubernetes_selector: Annotated[
+        str | None, Optional, Note("Labels of those workloads, as kubectl takes them: `app=tts`.")
+    ] = None
     http_host: Annotated[str, Field(min_length=1), Note("Address that the HTTP interface listens on.")] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
     http_port: Annotated[int, Field(ge=0, le=65535), Note("Its port; 0: a free one.")] = 8080
     modelsync_url: Annotated[Url, Note("Where `status` and `push --wait` find a worker's HTTP interface.")] = (

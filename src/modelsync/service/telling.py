@@ -37,6 +37,11 @@ def build_teller(settings: Settings, observe: Observer, heard: Callable[[Notice]
 
         command = options.command(settings, settings.notify_exec)
         receivers.append(ExecReceiver(command, options.origin(settings), observe))
+    if settings.kubernetes_notify != "off":
+        from modelsync.adapters.cluster import Cluster, ClusterOptions
+
+        chosen = ClusterOptions(settings.kubernetes_notify, settings.kubernetes_selector or "")
+        receivers.append(Cluster(chosen, SystemClock()))
     return Teller(receivers, clock=SystemClock(), observe=observe, heard=heard)
 
 

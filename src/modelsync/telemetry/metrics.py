@@ -95,7 +95,7 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_volume_errors_total", "counter", "errors", ("reason",), "stable",
                "Times that the volume failed or had no room: full, quota, io, read_only, permission, stale, other."),
     MetricSpec("modelsync_notices_total", "counter", "notices", ("receiver", "outcome"), "stable",
-               "Notices by receiver (exec, webhook-1, …) and how they ended: told, refused, given_up, dropped."),
+               "Notices by receiver (exec, kubernetes, webhook-1, …) and end (told, refused, given_up, dropped)."),
     MetricSpec("modelsync_notice_retries_total", "counter", "attempts", ("receiver",), "experimental",
                "Notices that could not be handed over and are tried again."),
     MetricSpec("modelsync_hook_runs_total", "counter", "runs", ("hook", "outcome"), "stable",
