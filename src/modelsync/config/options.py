@@ -90,10 +90,17 @@ def push(settings: Settings) -> PushOptions:
 
 def sync(settings: Settings) -> SyncOptions:
     """What a sync goes by."""
-    return SyncOptions(
-        source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
-        space=SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes),
-    )
+    return SyncOptions(source=source(settings), space=space(settings))
+
+
+def source(settings: Settings) -> str:
+    """Bucket and prefix, as an address."""
+    return f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}"
+
+
+def space(settings: Settings) -> SpaceRules:
+    """What downloads must leave alone."""
+    return SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes)
 
 
 def logs(settings: Settings) -> LogOptions:

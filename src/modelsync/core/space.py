@@ -32,28 +32,28 @@ def too_full(
         reserved_bytes: what other downloads still will write.
         used_bytes: what modelsync uses of the volume now; counts only where there is a budget.
     """
-    others = f", {_size(reserved_bytes)} of them for downloads under way" if reserved_bytes else ""
+    others = f", {amount(reserved_bytes)} of them for downloads under way" if reserved_bytes else ""
     left = rules.budget_bytes - used_bytes - reserved_bytes - needed_bytes
     if rules.budget_bytes and left < 0:
         rest = max(rules.budget_bytes - used_bytes, 0)
         return (
-            f"{_size(needed_bytes)} are needed, and {_size(rest)} of the {_size(rules.budget_bytes)} that modelsync may"
-            f" use are left{others}: raise VOLUME_BUDGET_BYTES, or remove models from the bucket"
+            f"{amount(needed_bytes)} are needed, and {amount(rest)} of the {amount(rules.budget_bytes)} that modelsync"
+            f" may use are left{others}: raise VOLUME_BUDGET_BYTES, or remove models from the bucket"
         )
     min_free_bytes = rules.min_free_bytes
     if free_bytes - reserved_bytes - needed_bytes >= min_free_bytes:
         return None
     return (
-        f"{_size(needed_bytes)} are needed, {_size(free_bytes)} are free{others}, and {_size(min_free_bytes)} must stay"
-        " free: enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"
+        f"{amount(needed_bytes)} are needed, {amount(free_bytes)} are free{others}, and {amount(min_free_bytes)} must"
+        " stay free: enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"
     )
 
 
-def _size(size_bytes: int) -> str:
+def amount(size_bytes: int) -> str:
     """A size for people.
 
     Examples:
-        >>> _size(3 << 29)
+        >>> amount(3 << 29)
         '1.5 GiB'
     """
     power = min((max(size_bytes, 1).bit_length() - 1) // 10, len(_UNITS) - 1)
