@@ -30,13 +30,14 @@ def examine(*, json: bool) -> int:
     with examining(load()) as doctor:
         parts = doctor.run()
     if json:
-        sys.stdout.write(json_module.dumps(_document(parts), indent=2) + "\n")
+        sys.stdout.write(json_module.dumps(document(parts), indent=2) + "\n")
     else:
         _print(parts)
     return FAILED if any_failed(parts) else 0
 
 
-def _document(parts: Sequence[Part]) -> dict[str, object]:
+def document(parts: Sequence[Part]) -> dict[str, object]:
+    """The findings as JSON has them."""
     checks = [
         {"part": part.name, "name": each.name, "status": each.verdict, "found": each.found, "advice": each.advice}
         for part in parts

@@ -20,6 +20,8 @@ def parse_notification(data: bytes) -> Notification:
         StoreUnavailable: it is no XML, or breaks off.
         NotOffered: it is something else.
     """
+    if not data.strip():
+        return Notification()  # some emulators' way to say that there is none
     rules: list[Rule] = []
     events: list[str] = []
     said: dict[str, str] = {}

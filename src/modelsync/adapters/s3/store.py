@@ -100,8 +100,8 @@ class S3Store:
         while True:
             with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
                 page = parse_list_page(self._read_page(response))
-                at = answered_at(response.headers) or time.time()
-            yield page, at
+                at = answered_at(response.headers)
+            yield page, time.time() if at is None else at
             if page.next_token is None:
                 return
             if page.next_token in tokens:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelsync.core.doctor.findings import Finding, failed, failure, ok, parted, skipped, warning
-from modelsync.core.names import Ignored, Located, ModelId, Naming, Refused, locate
+from modelsync.core.doctor.identity import refuses_signature
+from modelsync.core.names import Located, ModelId, Naming, Refused, locate
 from modelsync.core.objects import RemoteObject, gather
 from modelsync.core.proof import ObjectDetails, Proof, expected
 from modelsync.core.words import counted, quoted
-from modelsync.errors import BucketMissing, ConfigurationError, ModelSyncError, StoreDenied
+from modelsync.errors import ConfigurationError, ModelSyncError, NotOffered, StoreDenied
 
 PAGE_OBJECTS = 1000
 """What one answer of a listing holds."""
@@ -64,14 +65,14 @@ def contents_of(objects: Sequence[RemoteObject], naming: Naming) -> Contents:
     sample = None
     for remote in objects:
         match locate(remote.key, naming):
-            case Ignored():
-                ignored.append(remote.key)
-            case Refused(reason=reason):
-                refused.append(reason)
             case Located(model=model):
                 models.setdefault(model, []).append(remote)
                 if sample is None and remote.size_bytes and naming.is_weight(remote.key):
                     sample = remote
+            case Refused(reason=reason):
+                refused.append(reason)
+            case _:
+                ignored.append(remote.key)
     snapshots = [found for model, own in models.items() if (found := gather(model, own, naming)) is not None]
     return Contents(
         objects=len(objects),
@@ -123,8 +124,10 @@ def judge_listing(error: ModelSyncError | None, *, prefix: str, owner: str | Non
     below = f"below {quoted(prefix)}" if prefix else "as a whole"
     if error is None:
         return ok(name, f"ListObjectsV2 {below} is allowed")
-    if isinstance(error, BucketMissing):
-        return skipped(name, "not tried: there is no such bucket")
+    if isinstance(error, ConfigurationError):
+        return skipped(name, "not known before the bucket is found")
+    if refuses_signature(error):
+        return skipped(name, "not known before S3 takes the signature")
     if _is_denied(error):
         advice = "allow s3:ListBucket on the bucket" + (f" for this prefix ({quoted(prefix)})" if prefix else "")
         if owner:
@@ -193,9 +196,11 @@ def judge_uploads(seen: int | ModelSyncError) -> Finding:
     name = "uploads"
     if not isinstance(seen, ModelSyncError):
         return ok(name, f"uploads in progress can be seen: {seen} now")
+    if not isinstance(seen, NotOffered):
+        return skipped(name, f"not known: {seen}")
     return warning(
         name,
-        f"{parted(seen)[0]}: models without a commit file are published after SETTLE_SECONDS alone, even while a file"
+        f"{seen}: models without a commit file are published after SETTLE_SECONDS alone, even while a file"
         " of theirs is uploaded",
         "allow s3:ListBucketMultipartUploads on the bucket, or upload commit files (modelsync push does)",
     )
@@ -204,8 +209,10 @@ def judge_uploads(seen: int | ModelSyncError) -> Finding:
 def judge_versioning(status: str | ModelSyncError) -> Finding:
     """Tell whether the bucket keeps old versions; that is for information."""
     name = "versioning"
-    if isinstance(status, ModelSyncError):
+    if isinstance(status, NotOffered):
         return skipped(name, "not known, and not needed", "allow s3:GetBucketVersioning to see it here")
+    if isinstance(status, ModelSyncError):
+        return skipped(name, f"not known: {status}")
     if status == "Enabled":
         return ok(name, "on: the bucket keeps what uploads overwrite")
     return ok(name, "off: what an upload overwrites is gone from the bucket, and old revisions are on the volume alone")

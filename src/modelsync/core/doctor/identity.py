@@ -71,13 +71,18 @@ def judge_signature(listing: ModelSyncError | None) -> Finding:
     name = "signature"
     if listing is None:
         return ok(name, "S3 knows the access key and takes the signature")
-    if isinstance(listing, CredentialsRefused) or _SKEWED in str(listing):
+    if refuses_signature(listing):
         return failure(name, listing, "check the access key and its secret")
     if isinstance(listing, StoreDenied):
         return ok(name, "S3 takes the signature, and refuses the request for want of a permission")
     if isinstance(listing, StoreUnavailable):
         return skipped(name, "not known: S3 did not answer a signed request")
     return skipped(name, "not known before the bucket is found")
+
+
+def refuses_signature(error: ModelSyncError) -> bool:
+    """Whether S3 took the credentials, or the time that they signed, for no good."""
+    return isinstance(error, CredentialsRefused) or _SKEWED in str(error)
 
 
 def judge_clock(skew_seconds: float | None) -> Finding:

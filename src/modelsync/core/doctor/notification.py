@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from modelsync.core.doctor.findings import Finding, failed, ok, parted, skipped, warning
+from modelsync.core.doctor.findings import Finding, failed, ok, skipped, warning
 from modelsync.core.names import Naming
 from modelsync.core.words import quoted
 from modelsync.errors import ModelSyncError, NotOffered
@@ -71,9 +71,7 @@ def judge_notification(
     """
     name = "notification"
     if isinstance(notification, NotOffered):
-        return skipped(
-            name, f"{parted(notification)[0]}", "allow s3:GetBucketNotification on the bucket to have this checked"
-        )
+        return skipped(name, str(notification), "allow s3:GetBucketNotification on the bucket to have this checked")
     if isinstance(notification, ModelSyncError):
         return skipped(name, f"not known: {notification}")
     direct = [rule for rule in notification.rules if rule.kind == "queue" and _is_of(rule.arn, url, arn)]
