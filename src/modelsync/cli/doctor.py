@@ -15,6 +15,7 @@ from modelsync.cli.main import FAILED
 from modelsync.config import load
 from modelsync.config.fields import without_userinfo
 from modelsync.core.doctor.findings import Finding, Part, Verdict, any_failed
+from modelsync.core.words import counted
 from modelsync.service.doctor import examining
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red", Verdict.SKIPPED: "dim"}
@@ -71,6 +72,7 @@ def _lines(finding: Finding, name_width: int, width: int | None) -> Iterator[Tex
 
 
 def _summary(parts: Sequence[Part]) -> Text:
-    counted = Counter(finding.verdict for part in parts for finding in part.findings)
-    said = [(f"{counted[verdict]} {verdict}", _STYLES[verdict]) for verdict in Verdict if counted[verdict]]
-    return Text(", ").join(Text(words, style) for words, style in said)
+    numbers = Counter(finding.verdict for part in parts for finding in part.findings)
+    words = {verdict: f"{numbers[verdict]} {verdict}" for verdict in Verdict}
+    words[Verdict.WARNING] = counted(numbers[Verdict.WARNING], "warning")
+    return Text(", ").join(Text(words[verdict], _STYLES[verdict]) for verdict in Verdict if numbers[verdict])

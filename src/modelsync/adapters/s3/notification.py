@@ -6,6 +6,7 @@ from modelsync.adapters.s3.xml import parse
 from modelsync.core.doctor.notification import Notification, Rule
 from modelsync.errors import NotOffered
 
+_ROOTS = {"NotificationConfiguration", "GetBucketNotificationResponse"}  # the latter is moto's, where there is none
 _DESTINATIONS = {  # of a bucket's events: element, the one in it with the name, and our word
     "QueueConfiguration": ("Queue", "queue"),
     "TopicConfiguration": ("Topic", "topic"),
@@ -46,6 +47,6 @@ def parse_notification(data: bytes) -> Notification:
             case (_, "EventBridgeConfiguration"):
                 bridges.append(text)
 
-    if parse(data, end) != "NotificationConfiguration":
+    if parse(data, end) not in _ROOTS:
         raise NotOffered("S3 answered with something else: it does not know where a bucket's events go")
     return Notification(tuple(rules), bool(bridges))

@@ -107,7 +107,7 @@ def _roundabout(notification: Notification, name: str) -> Finding:
         )
     others = [quoted(rule.arn) for rule in notification.rules]
     found = f"the bucket sends events to {', '.join(others[:3])} only" if others else "the bucket sends no events"
-    return failed(name, found, f"{_SEND} to this queue, whose policy must let it (docs/aws.md)")
+    return failed(name, found, f"{_SEND} to this queue, whose policy must let it (docs/troubleshooting.md)")
 
 
 def _is_of(named: str, url: str, arn: str) -> bool:
