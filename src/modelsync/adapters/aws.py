@@ -105,7 +105,7 @@ class AwsSession:
         """A session that reads the files of profiles; None: there are none."""
         asked = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
         files = (Path(os.environ.get(variable) or usual).expanduser() for variable, usual in _FILES.items())
-        if not asked and not any(map(Path.exists, files)):
+        if not asked and not any(map(Path.is_file, files)):
             return None
         import botocore.session
         from botocore.exceptions import BotoCoreError

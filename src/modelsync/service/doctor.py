@@ -11,10 +11,9 @@ from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.s3 import S3Store
 from modelsync.adapters.s3.inspection import IMPATIENT, S3Inspection
 from modelsync.adapters.volume.inspection import LocalInspection
-from modelsync.app.doctor import Doctor, DoctorOptions
+from modelsync.app.doctor import Doctor
 from modelsync.config import options
 from modelsync.config.load import Configuration
-from modelsync.config.settings import Settings
 from modelsync.ports.doctor import QueueInspection
 from modelsync.service.parts import FanOut
 
@@ -39,26 +38,13 @@ def examining(configuration: Configuration) -> Iterator[Doctor]:
         queues=_queues(configuration, session),
         volume=LocalInspection(settings.models_base_path),
         clock=SystemClock(),
-        options=_options(settings, session.region),
+        options=options.doctor(settings, session.region),
     )
     try:
         yield doctor
     finally:
         store.close()
         inspection.close()
-
-
-def _options(settings: Settings, region: str) -> DoctorOptions:
-    return DoctorOptions(
-        source=options.source(settings),
-        base=str(settings.models_base_path),
-        naming=options.naming(settings),
-        space=options.space(settings),
-        region=region,
-        on_aws=options.aws(settings).sqs_endpoint_url is None,
-        owner=settings.s3_expected_bucket_owner,
-        reconcile_seconds=settings.reconcile_interval_seconds,
-    )
 
 
 def _queues(configuration: Configuration, session: AwsSession) -> list[QueueInspection]:

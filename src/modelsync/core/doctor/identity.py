@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelsync.core.doctor.findings import Finding, failed, failure, ok, skipped, warning
-from modelsync.core.words import moment
+from modelsync.core.words import duration, moment
 from modelsync.errors import CredentialsRefused, ModelSyncError, StoreDenied, StoreUnavailable
 
 CLOCK_WARNING_SECONDS = 60.0
@@ -92,7 +92,7 @@ def judge_clock(skew_seconds: float | None) -> Finding:
         return skipped(name, "S3 did not tell the time")
     if abs(skew_seconds) <= CLOCK_WARNING_SECONDS:
         return ok(name, "no more than a minute apart from S3's")
-    found = f"{abs(skew_seconds):.0f} s {'ahead of' if skew_seconds > 0 else 'behind'} S3's"
+    found = f"{duration(abs(skew_seconds))} {'ahead of' if skew_seconds > 0 else 'behind'} S3's"
     if abs(skew_seconds) <= CLOCK_FAILED_SECONDS:
         return warning(name, found, "set it by NTP: from 15 minutes on S3 refuses every request")
     return failed(name, found, "set it by NTP: S3 refuses requests that are more than 15 minutes off")

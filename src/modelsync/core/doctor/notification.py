@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from modelsync.core.doctor.findings import Finding, failed, ok, skipped, warning
 from modelsync.core.names import Naming
-from modelsync.core.words import quoted
+from modelsync.core.words import duration, quoted
 from modelsync.errors import ModelSyncError, NotOffered
 
 _CREATED = (
@@ -83,7 +83,7 @@ def judge_notification(
     if len(created) == len(_CREATED) * len(wanted):
         return failed(name, _why_none(direct, naming), f"{_SEND}, with no filter narrower than {_filter(naming)}")
     otherwise = (
-        f"they are seen by the comparison alone, every {reconcile_seconds:.0f} s"
+        f"they are seen by the comparison alone, every {duration(reconcile_seconds)}"
         if reconcile_seconds
         else "nothing else sees them, since RECONCILE_INTERVAL_SECONDS=0"
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from modelsync.core.doctor.findings import Finding, failed, failure, ok, skipped, warning
 from modelsync.core.health import NO_REDRIVE, NO_REDRIVE_ADVICE
-from modelsync.core.words import counted, quoted
+from modelsync.core.words import counted, duration, quoted
 from modelsync.errors import ConfigurationError, ModelSyncError, NotOffered
 
 _HOST = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?|([a-z0-9-]+)\.queue\.amazonaws\.com")
@@ -18,6 +18,7 @@ _MOST_VISIBILITY_SECONDS = 3600
 _LEAST_RECEIVES = 5
 _LEAST_RETENTION_SECONDS = 3600
 _BACKLOG = 1000
+_SETTINGS = "settings"
 _MANAGED_KEY = "alias/aws/sqs"
 _UNREACHED = "check AWS_ENDPOINT_URL_SQS, DNS, proxies and network policies between this pod and SQS"
 
@@ -103,68 +104,60 @@ def judge_permissions(refused: Sequence[str] | ModelSyncError) -> Finding:
 
 def judge_settings(state: QueueState) -> list[Finding]:
     """Judge what the queue is set to: one finding for each thing that is odd, or one that nothing is."""
-    name = "settings"
-    found = f"a message stays hidden for {state.visibility_seconds:.0f} s at a time"
-    odd = list(_oddities(state, name))
-    return odd or [ok(name, f"{found}, and is moved to the dead-letter queue{_after(state)}")]
+    odd = [*_redrive(state), *_times(state), *_encryption(state)]
+    after = f" after {state.most_receives} receives" if state.most_receives else ""
+    hidden = duration(state.visibility_seconds)
+    well = f"a message stays hidden for {hidden} at a time, and is moved to the dead-letter queue{after}"
+    return odd or [ok(_SETTINGS, well)]
 
 
-def _after(state: QueueState) -> str:
-    return f" after {state.most_receives} receives" if state.most_receives else ""
-
-
-def _oddities(state: QueueState, name: str) -> list[Finding]:
-    odd = []
+def _redrive(state: QueueState) -> Iterator[Finding]:
     if not state.redrives:
-        odd.append(warning(name, f"the queue {NO_REDRIVE}", NO_REDRIVE_ADVICE))
+        yield warning(_SETTINGS, f"the queue {NO_REDRIVE}", NO_REDRIVE_ADVICE)
     elif state.most_receives is not None and state.most_receives < _LEAST_RECEIVES:
-        odd.append(
-            warning(
-                name,
-                f"messages are moved to the dead-letter queue after {state.most_receives} receives, but one whose model"
-                " another replica is at is put back and received again",
-                f"set maxReceiveCount to {_LEAST_RECEIVES} or more",
-            )
+        yield warning(
+            _SETTINGS,
+            f"messages are moved to the dead-letter queue after {state.most_receives} receives, but one whose model"
+            " another replica is at is put back and received again",
+            f"set maxReceiveCount to {_LEAST_RECEIVES} or more",
         )
+
+
+def _times(state: QueueState) -> Iterator[Finding]:
+    hidden = duration(state.visibility_seconds)
     if state.visibility_seconds < _LEAST_VISIBILITY_SECONDS:
-        odd.append(
-            warning(
-                name,
-                f"received messages come back after {state.visibility_seconds:.0f} s, often before the work is done",
-                "set the visibility time-out to 30 s or more",
-            )
+        yield warning(
+            _SETTINGS,
+            f"received messages come back after {hidden}, often before the work is done",
+            "set the visibility time-out to 30 s or more",
         )
     if state.visibility_seconds > _MOST_VISIBILITY_SECONDS:
-        odd.append(
-            warning(
-                name,
-                f"after a crash, what a worker had received stays hidden for up to {state.visibility_seconds:.0f} s",
-                "set the visibility time-out to some minutes: the worker extends it while it needs to",
-            )
+        yield warning(
+            _SETTINGS,
+            f"after a crash, what a worker had received stays hidden for up to {hidden}",
+            "set the visibility time-out to some minutes: the worker extends it while it needs to",
         )
     if state.retention_seconds is not None and state.retention_seconds < _LEAST_RETENTION_SECONDS:
-        odd.append(
-            warning(
-                name,
-                f"messages are dropped after {state.retention_seconds:.0f} s, received or not",
-                "set the retention period to a day or more",
-            )
+        yield warning(
+            _SETTINGS,
+            f"messages are dropped after {duration(state.retention_seconds)}, received or not",
+            "set the retention period to a day or more",
         )
-    if state.kms_key is not None and state.kms_key.endswith(_MANAGED_KEY):
-        odd.append(
-            failed(
-                name,
-                f"it is encrypted with AWS's own key {_MANAGED_KEY}, which S3 may not use: no event arrives",
-                "use SSE-SQS, or a key of yours whose policy lets s3.amazonaws.com use it",
-            )
+
+
+def _encryption(state: QueueState) -> Iterator[Finding]:
+    if state.kms_key is None:
+        return
+    if state.kms_key.endswith(_MANAGED_KEY):
+        yield failed(
+            _SETTINGS,
+            f"it is encrypted with AWS's own key {_MANAGED_KEY}, which S3 may not use: no event arrives",
+            "use SSE-SQS, or a key of yours whose policy lets s3.amazonaws.com use it",
         )
-    elif state.kms_key is not None:
-        odd.append(
-            warning(
-                name,
-                f"it is encrypted with the KMS key {quoted(state.kms_key)}",
-                "see that the key's policy lets s3.amazonaws.com use it (kms:GenerateDataKey, kms:Decrypt), and allow"
-                " the worker kms:Decrypt; SSE-SQS needs neither",
-            )
-        )
-    return odd
+        return
+    yield warning(
+        _SETTINGS,
+        f"it is encrypted with the KMS key {quoted(state.kms_key)}",
+        "see that the key's policy lets s3.amazonaws.com use it (kms:GenerateDataKey, kms:Decrypt), and allow the"
+        " worker kms:Decrypt; SSE-SQS needs neither",
+    )

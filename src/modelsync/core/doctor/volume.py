@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from modelsync.core.doctor.findings import Finding, failed, failure, ok, skipped, warning
 from modelsync.core.mounts import Mount
-from modelsync.core.space import SpaceRules, amount
+from modelsync.core.space import SpaceRules
+from modelsync.core.words import size
 from modelsync.errors import ModelSyncError, VolumeFailed, VolumeUnusable
 
 _OBJECT_STORES = ("mountpoint-s3", "s3fs", "goofys", "gcsfuse", "rclone", "geesefs", "blobfuse")
@@ -122,9 +123,9 @@ def judge_space(room: Room | ModelSyncError, rules: SpaceRules) -> Finding:
     name = "space"
     if isinstance(room, ModelSyncError):
         return failure(name, room, "look at the volume's health")
-    found = f"{amount(room.free_bytes)} of {amount(room.total_bytes)} are free"
+    found = f"{size(room.free_bytes)} of {size(room.total_bytes)} are free"
     if room.free_bytes < rules.min_free_bytes:
-        least = amount(rules.min_free_bytes)
+        least = size(rules.min_free_bytes)
         return failed(
             name,
             f"{found}, and {least} must stay free: every download is refused",
