@@ -438,12 +438,12 @@ def test_mount(mount: Mount | ModelSyncError | None, verdict: str, words: list[s
     ],
 )  # fmt: skip
 def test_writing(error: ModelSyncError | None, verdict: str, words: list[str]) -> None:
-    holds(judge_writing(error, Rights(1000, 2000, 0, 3, 0o755), "/models"), verdict, *words)
+    holds(judge_writing(error, Rights("/models", 1000, 2000, 0, 3, 0o755)), verdict, *words)
 
 
 def test_writing_where_the_owner_is_not_known() -> None:
     error = VolumeFailed("no: let modelsync's user write", "permission")
-    holds(judge_writing(error, None, "/models"), "failed", "let modelsync's user write")
+    holds(judge_writing(error, None), "failed", "let modelsync's user write")
 
 
 @pytest.mark.parametrize(

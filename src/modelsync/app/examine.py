@@ -142,7 +142,7 @@ def examine_volume(inspection: VolumeInspection, looks: Looks, *, base: str, rul
     trial = looks.see(inspection.trial)
     space = volume.judge_space(looks.see(inspection.room), rules)
     if isinstance(trial, Abilities):
-        return (mount, volume.judge_writing(None, None, base), space, volume.judge_abilities(trial))
+        return (mount, volume.judge_writing(None, None), space, volume.judge_abilities(trial))
     rights = looks.see(inspection.rights)
-    writing = volume.judge_writing(trial, rights if isinstance(rights, Rights) else None, base)
+    writing = volume.judge_writing(trial, rights if isinstance(rights, Rights) else None)
     return (mount, writing, space, *not_tried(["reuse"], "the volume cannot be written to"))

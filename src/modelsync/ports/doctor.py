@@ -112,7 +112,7 @@ class VolumeInspection(Protocol):
         ...
 
     def rights(self) -> Rights:
-        """Whose the directory is, and who we are."""
+        """Who we are, and whose the directory is that we write into."""
         ...
 
     def trial(self) -> Abilities:

@@ -55,10 +55,11 @@ class LocalInspection:
         return Room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, inodes)
 
     def rights(self) -> Rights:
-        """Whose the directory is, and who we are."""
+        """Who we are, and whose the directory is that we write into."""
         with volume_errors("look at the volume"):
-            found = (self._own if self._own.exists() else self._base).stat()
-        return Rights(os.geteuid(), os.getegid(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+            path = self._own if self._own.exists() else self._base
+            found = path.stat()
+        return Rights(str(path), os.geteuid(), os.getegid(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
     def trial(self) -> Abilities:
         """Do everything that publication does, in a directory that is removed again."""

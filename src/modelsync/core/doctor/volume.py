@@ -26,8 +26,9 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Whose the directory is, and who we are. `mode`: the directory's permission bits."""
+    """Who we are, and whose the directory is that we write into. `mode`: its permission bits."""
 
+    path: str
     uid: int
     gid: int
     owner_uid: int
@@ -96,13 +97,12 @@ def _cache(options: str) -> str:
     return f"{seconds} s, the life of its attribute cache (mount option acdirmax)"
 
 
-def judge_writing(error: ModelSyncError | None, rights: Rights | None, base: str) -> Finding:
+def judge_writing(error: ModelSyncError | None, rights: Rights | None) -> Finding:
     """Judge whether the volume does what publication needs.
 
     Args:
         error: what became of the trial; None: all of it worked.
         rights: who may write there, if that can be told.
-        base: the volume's path.
     """
     name = "writing"
     if error is None:
@@ -111,9 +111,9 @@ def judge_writing(error: ModelSyncError | None, rights: Rights | None, base: str
     if reason == "permission" and rights is not None:
         return failed(
             name,
-            f"user {rights.uid}, group {rights.gid} may not write to {base}, which belongs to {rights.owner_uid}:"
-            f"{rights.owner_gid} with mode {rights.mode:04o}",
-            f"set fsGroup in the pod's securityContext, or chown {rights.uid}:{rights.gid} {base}",
+            f"user {rights.uid}, group {rights.gid} may not write to {rights.path}, which belongs to"
+            f" {rights.owner_uid}:{rights.owner_gid} with mode {rights.mode:04o}",
+            f"set fsGroup in the pod's securityContext, or chown -R {rights.uid}:{rights.gid} {rights.path}",
         )
     return failure(name, error, "mount a file system with symlinks, atomic rename and flock")
 
