@@ -32,7 +32,7 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 	@$(BIN)/modelsync demo $(if $(ONCE),--once)
 
 test: install ## All tests, with branch coverage of the core
-	@./scripts/test-tools.sh
+	@./scripts/test-tools.sh ; ./scripts/localstack.sh
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
 
 lint: install ## ruff, mypy and the architecture's floors
@@ -52,6 +52,8 @@ lock: ## Resolve the dependencies anew
 	  --upgrade pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --upgrade tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .cache dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -33,7 +33,9 @@ def real_queue(emulator_url: str, queue_url: str) -> SqsQueue:
 
 
 @pytest.fixture(params=["moto", "localstack", "fake"])
-def subject(request: pytest.FixtureRequest, server: Callable[[str], Emulator], monkeypatch: pytest.MonkeyPatch) -> Subject:
+def subject(
+    request: pytest.FixtureRequest, server: Callable[[str], Emulator], monkeypatch: pytest.MonkeyPatch
+) -> Subject:
     if request.param == "fake":
         fake = FakeQueue(time.monotonic)
         return Subject(fake, fake.send)

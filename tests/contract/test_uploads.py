@@ -167,7 +167,9 @@ def test_broken_off_uploads_can_be_followed_by_others_closed_ones_cannot(subject
 
 @pytest.mark.parametrize("kind", ["moto", "localstack", "fake"])
 def test_a_bucket_that_does_not_exist_is_told(kind: str, server: Callable[[str], Emulator]) -> None:
-    uploads: Uploads = FakeUploads(FakeStore(missing=True)) if kind == "fake" else real(server(kind), "no-such-bucket")[0]
+    uploads: Uploads = (
+        FakeUploads(FakeStore(missing=True)) if kind == "fake" else real(server(kind), "no-such-bucket")[0]
+    )
     for ask in (lambda: uploads.put("a", BytesPayload(b"x")), lambda: uploads.begin("a")):
         with pytest.raises(BucketMissing):
             ask()
