@@ -56,14 +56,14 @@ def main(root: str, pid: int) -> None:
     twisted.endpoints.TCP4ServerEndpoint = adopt
     runtime = current.initialize_runtime()
 
-    def tell() -> None:
-        runtime.ready.wait()
-        sys.stderr.flush()
-        os.write(told, f"http://127.0.0.1:{port}\n".encode())
-
     # What LocalStack says of itself goes where its errors go.
     told = os.dup(1)
     os.dup2(2, 1)
+
+    def tell() -> None:
+        runtime.ready.wait()
+        os.write(told, f"http://127.0.0.1:{port}\n".encode())
+
     threading.Thread(target=tell, daemon=True).start()
     runtime.run()
 
