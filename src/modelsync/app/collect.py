@@ -21,7 +21,7 @@ from modelsync.ports import Clock, Observer, Volume, Writer
 _LEAST_PAUSE_SECONDS = 30.0
 _SHARE = 200
 """Looking at everything takes at most one part in so many of the time: half a percent of a core."""
-_BEAT_SECONDS = 5.0
+_BEAT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
