@@ -131,7 +131,7 @@ def _upload(entry: dict[str, str], decode: Callable[[str], str]) -> Upload:
     try:
         return Upload(decode(entry["Key"]), datetime.fromisoformat(entry["Initiated"]).timestamp())
     except (KeyError, ValueError, OverflowError) as error:
-        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {error}") from error
+        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {str(error)[:100]!r}") from error
 
 
 def parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:
