@@ -260,6 +260,19 @@ def test_what_the_hook_refuses_is_on_record_and_looked_at_again_when_the_bucket_
     assert (hooked.asked, world.read("alice")) == (2, new)
 
 
+def test_a_refusal_whose_record_is_removed_is_looked_at_again(hooked: Hooked) -> None:
+    world = hooked.world
+    hooked.hook("exit 1")
+    world.upload("alice", FILES)
+    assert world.sync("alice").outcome is Outcome.REJECTED
+    assert world.compare()[0] == []
+    for record in (world.home("alice") / "quarantine").iterdir():
+        record.unlink()
+    hooked.hook("exit 0")
+    assert world.compare()[0] == ["alice"]
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
 def test_a_hook_that_cannot_say_fails_the_sync_and_nothing_is_downloaded_again(hooked: Hooked) -> None:
     world = hooked.world
     hooked.hook("sleep 60", timeout_seconds=0.2)

@@ -80,6 +80,13 @@ def test_refusals_and_withdrawals_are_told(fact: Fact, kind: str, data: dict[str
     assert event["data"] == {"model": A, "revision": NEW, "path": "/models/de/alice"} | data
 
 
+@pytest.mark.parametrize(("at", "told"), [(1e18, "9999-12-31T23:59:59.000Z"), (-1e18, "1970-01-01T00:00:00.000Z")])
+def test_a_time_that_no_date_can_tell_does_no_harm(at: float, told: str) -> None:
+    notice = notice_of(replace(PUBLISHED, event_at=at), 0.0)
+    assert notice is not None
+    assert cloud_event(notice, ORIGIN)["data"]["event_at"] == told
+
+
 def test_a_notice_has_one_id_for_ever_and_another_happening_another() -> None:
     ids = [notice_of(PUBLISHED, now) for now in (1.0, 2.0)]
     assert ids[0] == ids[1]

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from modelsync.config.fields import redact_url, without_userinfo
 from modelsync.config.settings import Settings
-from modelsync.core.addresses import refusal
 from modelsync.core.notices import HOOK_VARIABLES
 from modelsync.errors import ConfigurationError
 
@@ -103,6 +102,8 @@ def _contradictions(settings: Settings) -> list[str]:
 
 def _no_receiver(url: str) -> str | None:
     """Why no webhook may go to an address that is written in numbers, if so; names are looked up later."""
+    from modelsync.core.addresses import refusal
+
     try:
         reason = refusal(urlsplit(url).hostname or "")
     except ValueError:

@@ -22,7 +22,7 @@ def annotation_of(model: ModelId) -> str:
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", model)
     if name != model or len(_ANNOTATION + name) > _MOST or not name[-1].isalnum():
-        digest = hashlib.sha256(model.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
+        digest = hashlib.sha256(model.encode()).hexdigest()[:_DIGEST]
         name = f"{name[: _MOST - len(_ANNOTATION) - _DIGEST - 1]}-{digest}"
     return f"modelsync.io/{_ANNOTATION}{name}"
 

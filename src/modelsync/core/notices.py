@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from modelsync.core import facts
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.words import instant
 
 CONTENT_TYPE = "application/cloudevents+json"
 HOOK_VARIABLES = frozenset(
@@ -127,7 +127,7 @@ def cloud_event(notice: Notice, origin: Origin) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": notice.id,
-        "source": quote(origin.source, safe="/:~"),
+        "source": quote(origin.source, safe="/:~", errors="surrogateescape"),
         "type": f"io.modelsync.model.{notice.happening}",
         "subject": notice.model,
         "time": rfc3339(notice.at),
@@ -155,7 +155,7 @@ def hook_variables(notice: Notice, origin: Origin) -> dict[str, str]:
 
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as a time in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return instant(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
