@@ -10,8 +10,8 @@ import fnmatch
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NewType
+from functools import cached_property, lru_cache
+from typing import NamedTuple, NewType
 from urllib.parse import quote, unquote
 
 ModelId = NewType("ModelId", str)
@@ -54,7 +54,11 @@ class Naming:
 
     def is_known(self, path: str) -> bool:
         """Whether a path ends like a file that is published."""
-        return path.lower().endswith(self.weight_extensions + self.companion_extensions)
+        return path.lower().endswith(self._known_extensions)
+
+    @cached_property
+    def _known_extensions(self) -> tuple[str, ...]:
+        return self.weight_extensions + self.companion_extensions
 
     def selects(self, model: str) -> bool:
         """Whether `MODEL_INCLUDE` and `MODEL_EXCLUDE` let the model through."""
@@ -74,8 +78,7 @@ class Naming:
         return f"{self.prefix}{model}" if self.is_weight(model) else f"{self.prefix}{model}/"
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(NamedTuple):
     """The key is a file of a model (or its commit file). `single`: the object is the whole model."""
 
     model: ModelId
@@ -123,6 +126,33 @@ def locate(key: str, naming: Naming) -> Located | Refused | Ignored:
     if (reason := unsafe(path)) is not None:
         return Refused(ModelId(model), f"key {key!r} is no file of a model: {reason}")
     return Located(ModelId(model), RelPath(path), single)
+
+
+class Locator:
+    """Does what `locate` does, for one key after the other: what neighbours in a listing share is judged once."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._naming = naming
+        self._directory: str | None = None
+        self._model: ModelId | None = None
+        self._inside = ""
+
+    def __call__(self, key: str) -> Located | Refused | Ignored:
+        """Say which file of which model a key is."""
+        cut = key.rfind("/") + 1
+        directory, name = key[:cut], key[cut:]
+        if directory != self._directory:
+            self._enter(directory)
+        if self._model is None or not self._naming.is_known(name) or unsafe(name) is not None:
+            return locate(key, self._naming)
+        return Located(self._model, RelPath(self._inside + name))
+
+    def _enter(self, directory: str) -> None:
+        """Judge a directory by its commit file: every safe name beside it is a file of the same model."""
+        self._directory, self._model = directory, None
+        match locate(directory + self._naming.commit_file, self._naming):
+            case Located(model=model, path=path, single=False):
+                self._model, self._inside = model, path.removesuffix(self._naming.commit_file)
 
 
 @lru_cache(maxsize=256)
