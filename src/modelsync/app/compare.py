@@ -114,9 +114,12 @@ class Comparison:
         if model in seen:
             return True  # parted in the listing: its own sync lists it whole
         seen.add(model)
-        published = self._volume.published(model)
         listing = self._namespace.judge(snapshot).digest
+        published = self._volume.glance(model)
         step = in_step(listing, published)
+        if not step:
+            published = self._volume.published(model)
+            step = in_step(listing, published)
         if (current := published.current) is not None:
             records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None

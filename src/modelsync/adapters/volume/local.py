@@ -26,7 +26,7 @@ from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of
 from modelsync.adapters.volume.reading import chunks_of, entries_in
 from modelsync.adapters.volume.revisions import read_manifest, whole_directories, whole_directory
-from modelsync.adapters.volume.survey import linked_revision, read_current, survey
+from modelsync.adapters.volume.survey import glance, linked_revision, read_current, survey
 from modelsync.adapters.volume.writer import LocalWriter
 from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled, Scrubbed
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
@@ -121,6 +121,11 @@ class LocalVolume:
         """What the volume says of a model."""
         with volume_errors(f"read the record of {model}"):
             return survey(self._text, model)
+
+    def glance(self, model: ModelId) -> Published:
+        """What readers see of a model."""
+        with volume_errors(f"read the record of {model}"):
+            return glance(self._text, model)
 
     def records(self) -> Iterator[Current]:
         """The record of each model that has one."""

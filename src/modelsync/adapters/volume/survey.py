@@ -6,7 +6,16 @@ import os
 from pathlib import Path
 
 from modelsync.adapters.volume.files import names_in, read_if_there
-from modelsync.adapters.volume.paths import CURRENT, QUARANTINE, REVISIONS, STAGING, home_of, revision_in
+from modelsync.adapters.volume.paths import (
+    CURRENT,
+    DAMAGE,
+    MANIFEST,
+    QUARANTINE,
+    REVISIONS,
+    STAGING,
+    home_of,
+    revision_in,
+)
 from modelsync.adapters.volume.revisions import damage_in, linked_name, whole_names
 from modelsync.core.manifest import BadRecord, Current, Published, Quarantine
 from modelsync.core.names import ModelId
@@ -30,6 +39,23 @@ def survey(base: str, model: ModelId) -> Published:
         leftover=_is_there(f"{home}/{STAGING}"),
         damage=() if linked is None or linked in whole else damage_in(Path(revisions, linked)),
     )
+
+
+def glance(base: str, model: ModelId) -> Published:
+    """The same without refusals, and of the revisions on the volume only the one that readers see.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    home = home_of(base, model)
+    linked, revision, kept = linked_name(base, model), None, frozenset[Revision]()
+    if linked is not None:
+        revision = revision_in(linked)
+        directory = f"{home}/{REVISIONS}/{linked}"
+        if _is_there(f"{directory}/{MANIFEST}") and not _is_there(f"{directory}/{DAMAGE}"):
+            kept = frozenset((revision,))
+    leftover = _is_there(f"{home}/{STAGING}")
+    return Published(read_current(base, model), revision, kept, leftover=leftover)
 
 
 def linked_revision(base: str, model: ModelId) -> Revision | None:
