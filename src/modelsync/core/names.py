@@ -7,6 +7,7 @@ would read differently, is refused here and never reaches the volume.
 from __future__ import annotations
 
 import fnmatch
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ ModelId = NewType("ModelId", str)
 
 RelPath = NewType("RelPath", str)
 """Path of a file below its model: safe to join to a directory."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}")
+"""Names of which `unsafe` has nothing to say."""
 
 RESERVED = ".modelsync"
 MAX_SEGMENT_BYTES = 255  # NAME_MAX of the file systems in question
@@ -143,12 +147,12 @@ class Locator:
         directory, name = key[:cut], key[cut:]
         if directory != self._directory:
             self._enter(directory)
-        if self._model is None or not self._naming.is_known(name) or unsafe(name) is not None:
+        if self._model is None or not self._naming.is_known(name) or not _PLAIN.fullmatch(name):
             return locate(key, self._naming)
         return Located(self._model, RelPath(self._inside + name))
 
     def _enter(self, directory: str) -> None:
-        """Judge a directory by its commit file: every safe name beside it is a file of the same model."""
+        """Judge a directory by its commit file: every plain name beside it is a file of the same model."""
         self._directory, self._model = directory, None
         match locate(directory + self._naming.commit_file, self._naming):
             case Located(model=model, path=path, single=False):
@@ -193,6 +197,7 @@ def unsafe_model(model: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def encode(model: str) -> str:
     """Turn a model's name into one directory name, reversibly."""
     return quote(model, safe="")
@@ -235,7 +240,7 @@ def clash(paths: Sequence[str]) -> str | None:
             return f"{other!r} and {path!r} are one name on a volume that ignores case or normalises Unicode"
     directories: dict[str, str] = {}
     for path in paths:
-        for parent in parents(path):
+        for parent in parents(path) if "/" in path else ():
             folded = fold(parent)
             if folded in files:
                 return f"{files[folded]!r} would have to be a file and the directory of {path!r}"
