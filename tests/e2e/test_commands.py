@@ -171,6 +171,13 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     assert ended.stdout.strip() == "[]"
 
 
+def test_a_sync_with_static_keys_needs_no_botocore(setting: Setting) -> None:
+    code = "import sys; from modelsync.cli.once import *; sync_once([], json=True); sys.exit('botocore' in sys.modules)"
+    environment = {**setting.environment, "HOME": "/nonexistent"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, json.loads(ended.stdout)) == (0, {"models": []}), ended.stderr
+
+
 def test_the_demo_shows_the_job_and_ends(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ended = subprocess.run(

@@ -58,7 +58,7 @@ def sqs_client(session: AwsSession) -> Any:
             session.credentials.renew()
 
     try:
-        client = session.session.create_client(
+        client = session.botocore.create_client(
             "sqs", region_name=session.region, endpoint_url=session.options.sqs_endpoint_url, config=_CONFIG
         )
     except (BotoCoreError, ValueError, OSError) as error:
