@@ -160,7 +160,7 @@ class LocalVolume:
         """What the volume has of a model."""
         paths = ModelPaths(self._base, model)
         with volume_errors(f"look at the revisions of {model}"):
-            return Holdings(read_current(paths), holdings_of(paths))
+            return Holdings(read_current(self._text, model), holdings_of(paths))
 
     def weigh(self, held: Holding) -> Holding:
         """Fill in a directory's size and last use."""
