@@ -29,11 +29,9 @@ def percentile(values: list[float], share: float) -> float:
 
 def measure() -> str:
     """Run, and return tables in Markdown."""
-    return (
-        f"On an idle worker:\n\n{idle()}\n"
-        f"While the worker downloads {BUSY_BYTES >> 30} GiB for another model; S3 is `bench/standin.py`, SQS is a queue of the"
-        f" bench's own:\n\n{busy()}"
-    )
+    large = f"{BUSY_BYTES >> 30} GiB for another model at 100 MB/s"
+    stand_ins = "S3 is `bench/standin.py`, SQS a queue of the bench's own"
+    return f"On an idle worker:\n\n{idle()}\nWhile the worker downloads {large}; {stand_ins}:\n\n{busy()}"
 
 
 def idle() -> str:

@@ -90,6 +90,7 @@ def describe(path: Path) -> tuple[int, str, str]:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     bucket: ClassVar[Bucket]
     pause_seconds: ClassVar[float] = 0.0
 

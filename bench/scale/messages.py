@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.scale.sqs import ask, queue
 from bench.standin import stand_in
-from bench.worker import DEADLINE_SECONDS, Worker, worker
+from bench.worker import DEADLINE_SECONDS, requests, worker
 
 MESSAGES = 10_000
 MODELS = 50
@@ -73,14 +71,3 @@ def notification(key: str) -> str:
     entity = {"bucket": {"name": "models"}, "object": {"key": key, "size": 1}}
     event = {"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": entity}
     return json.dumps({"Records": [event | {"eventTime": "2026-01-01T00:00:00.000Z"}]})
-
-
-def requests(running: Worker) -> dict[str, float]:
-    """How often the worker called each of S3's operations so far, by its own account."""
-    port = running.wait_for("started")[0]["http_port"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    found: dict[str, float] = {}
-    for operation, count in re.findall(r'modelsync_s3_requests_total\{operation="(\w+)"[^}]*\} ([\d.]+)', text):
-        found[operation] = found.get(operation, 0) + float(count)
-    return found
