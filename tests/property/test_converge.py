@@ -26,7 +26,7 @@ from modelsync.core.names import ModelId, Naming
 from modelsync.ports import Message
 from support.death import Died, Fate, before_each_call
 from support.ledger import COMMIT, Files, Ledger, commit_file, fingerprint, read
-from support.replica import BUCKET, INTERVAL_SECONDS, Replica
+from support.replica import BUCKET, INTERVAL_SECONDS, SETTLE_SECONDS, Replica
 
 Step = tuple[Any, ...]
 """A verb of `Scene` and what it is called with."""
@@ -214,10 +214,12 @@ class Scene:
         if replica not in self.busy:
             self._restart(replica)
 
-    def doom(self, which: int, step: int, last: Step) -> None:
-        """Let a worker die at a step of what it does last."""
-        self.fate.doom(self.replicas[which], step)
-        self.do(last)
+    def doom(self, step: int, first: Step, its_pass: Step) -> None:
+        """Let a worker die at a step of its pass, when it has something to do."""
+        self.do(first)
+        self.clock.advance(SETTLE_SECONDS)
+        self.fate.doom(self.replicas[its_pass[1]], step)
+        self.do(its_pass)
         self.fate.spare()
 
     def _act(self, which: int, action: Callable[[Replica], None]) -> None:
@@ -372,7 +374,8 @@ surprises = st.one_of(
     step("break_call", which, calls, st.integers(0, 3), st.sampled_from(["refuse", "break"])),
     step("during", which, calls, st.integers(0, 3), st.one_of(uploads, passes, network, step("stop", which))),
     step("during", which, st.just("get"), st.integers(0, 1), step("reconcile", which, st.integers(1, 2))),
-    step("doom", which, st.integers(1, 90), passes),
+    step("doom", st.integers(1, 60), uploads, step("reconcile", which, st.integers(1, 4))),
+    step("doom", st.integers(1, 60), uploads, passes),
     step("stop", which),
 )
 stories = st.lists(st.one_of(uploads, passes, passes, network, surprises), min_size=12, max_size=60)

@@ -35,11 +35,13 @@ class State:
         listing: its name, None without a weight file.
         wanted: what readers are to see; None without a weight file, while a commit's files are not there as it
             lists them, and if it lists no weight file.
+        listed: the files that a commit file lists, as they are: whoever shows these already has nothing to do.
     """
 
     since: float
     listing: Digest | None = None
     wanted: Files | None = None
+    listed: Files | None = None
 
     @property
     def absent(self) -> bool:
@@ -70,19 +72,18 @@ class Ledger:
         else:
             have: Files = {file.path: self._bucket.content(file.object.key) for file in snapshot.files}
             commit = None if snapshot.commit is None else self._bucket.content(snapshot.commit.key)
-            states.append(State(self._bucket.now(), snapshot.digest, self._wanted(have, commit)))
+            states.append(State(self._bucket.now(), snapshot.digest, *self._wanted(have, commit)))
         return len(states) - 1
 
-    def _wanted(self, have: Files, commit: bytes | None) -> Files | None:
+    def _wanted(self, have: Files, commit: bytes | None) -> tuple[Files | None, Files | None]:
         if commit is None:
-            return have
-        wanted = {}
-        for entry in json.loads(commit)["files"]:
-            content = have.get(entry["path"])
-            if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
-                return None
-            wanted[entry["path"]] = content
-        return wanted if any(map(self._naming.is_weight, wanted)) else None
+            return have, None
+        entries = {entry["path"]: entry["sha256"] for entry in json.loads(commit)["files"]}
+        if not entries.keys() <= have.keys() or not any(map(self._naming.is_weight, entries)):
+            return None, None
+        listed = {path: have[path] for path in entries}
+        right = all(hashlib.sha256(listed[path]).hexdigest() == sha256 for path, sha256 in entries.items())
+        return (listed if right else None), listed
 
     def may_be_seen(self, model: str, seen: Files) -> bool:
         """Whether the model was this at one instant, or a commit file listed exactly this."""
@@ -96,7 +97,8 @@ class Ledger:
         refused = {record.listing for record in published.quarantined}
         for number in range(len(states) - 1, self.agreed(model), -1):
             state = states[number]
-            if bid_farewell if state.absent else (state.wanted == seen is not None or state.listing in refused):
+            shown = seen is not None and seen in (state.wanted, state.listed)
+            if bid_farewell if state.absent else (shown or state.listing in refused):
                 self._agreed[model] = number
                 return
 
@@ -118,10 +120,14 @@ def read(base: Path, model: str) -> Files | None:
     target = (base / model).resolve(strict=True)
     if target.is_file():
         return {model: target.read_bytes()}
-    return {p.relative_to(target).as_posix(): p.read_bytes() for p in sorted(target.rglob("*")) if p.is_file()}
+    return {name[len(str(target)) + 1 :]: Path(name).read_bytes() for name in _files_below(target)}
 
 
 def fingerprint(directory: Path) -> dict[str, tuple[int, int, int, int]]:
     """What changes when a file below a directory does: inode, mode, size and time of the last write."""
-    found = {path.relative_to(directory).as_posix(): path.lstat() for path in directory.rglob("*")}
+    found = {name: os.lstat(name) for name in _files_below(directory)}
     return {name: (at.st_ino, at.st_mode, at.st_size, at.st_mtime_ns) for name, at in found.items()}
+
+
+def _files_below(directory: Path) -> list[str]:
+    return [f"{at}/{name}" for at, _, names in os.walk(directory) for name in names]
