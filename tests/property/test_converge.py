@@ -186,6 +186,13 @@ class Scene:
         """Let a step happen in the midst of a worker's n-th call from now on."""
         self.replicas[which].store.plan(call, *[None] * nth, lambda: self.do(step))
 
+    def intrude(self, call: str, nth: int, first: Step, then: Step, its_pass: Step) -> None:
+        """Let one thing be uploaded, and another one while a worker is at the first."""
+        self.do(first)
+        self.clock.advance(SETTLE_SECONDS)
+        self.during(its_pass[1], call, nth, then)
+        self.do(its_pass)
+
     # Workers
 
     def turn(self, which: int, seconds: float) -> None:
@@ -332,7 +339,7 @@ class Scene:
             assert self.replicas[0].verify(model).findings == (), self.replicas[0].verify(model)
 
 
-models = st.sampled_from(MODELS)
+models = st.sampled_from(["alice", *MODELS])
 names = st.sampled_from(NAMES)
 versions = st.integers(1, 3)
 fates = st.sampled_from(["now", "now", "twice", "late", "lost"])
@@ -376,6 +383,8 @@ surprises = st.one_of(
     step("during", which, st.just("get"), st.integers(0, 1), step("reconcile", which, st.integers(1, 2))),
     step("doom", st.integers(1, 60), uploads, step("reconcile", which, st.integers(1, 4))),
     step("doom", st.integers(1, 60), uploads, passes),
+    step("intrude", calls, st.integers(0, 3), uploads, uploads, passes),
+    step("intrude", st.just("get"), st.integers(0, 1), uploads, uploads, step("reconcile", which, st.just(1))),
     step("stop", which),
 )
 stories = st.lists(st.one_of(uploads, passes, passes, network, surprises), min_size=12, max_size=60)
