@@ -83,7 +83,7 @@ def test_config_shows_everything_but_secrets(setting: Setting) -> None:
     assert shown["API_TOKEN"]["value"] == "(set)"
     assert shown["SETTLE_SECONDS"] == {"value": "30.0", "source": "environment", "in_effect": True}
     line = next(line for line in ended.stdout.splitlines() if line.startswith("KEEP_REVISIONS"))
-    assert line.split() == ["KEEP_REVISIONS", "7", "environment", "not", "in", "effect", "yet"]
+    assert line.split() == ["KEEP_REVISIONS", "7", "environment"]
 
 
 @pytest.mark.parametrize("command", ["run", "sync", "config"])
@@ -169,6 +169,13 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     code = "import sys, modelsync.cli.main; print([m for m in ('botocore', 'fastapi', 'awscrt') if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+def test_a_sync_with_static_keys_needs_no_botocore(setting: Setting) -> None:
+    code = "import sys; from modelsync.cli.once import *; sync_once([], json=True); sys.exit('botocore' in sys.modules)"
+    environment = {**setting.environment, "HOME": "/nonexistent"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, json.loads(ended.stdout)) == (0, {"models": []}), ended.stderr
 
 
 def test_the_demo_shows_the_job_and_ends(tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
-
-from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelsync.adapters.network import explain, one_line
 from modelsync.errors import StoreDenied
+
+if TYPE_CHECKING:  # one command asks for it
+    from modelsync.core.doctor.identity import Identity
 
 REFUSED = frozenset(
     {
@@ -31,6 +32,32 @@ _NOWHERE = (
     "no AWS credentials found: give the pod a role (IRSA or EKS Pod Identity), or set AWS_ACCESS_KEY_ID and"
     " AWS_SECRET_ACCESS_KEY"
 )
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What requests are signed with, under the names that botocore uses too. `token`: a session's, if it is one's."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+    method: ClassVar[str] = "env"
+
+    def get_frozen_credentials(self) -> Keys:
+        """These never end."""
+        return self
+
+    def refresh_needed(self, _within_seconds: float) -> bool:
+        """Never."""
+        return False
+
+
+def keys_of(environment: Mapping[str, str]) -> Keys | None:
+    """The static keys of an environment: what the chain looks at first, without loading it. None: ask the chain."""
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret or environment.keys() & {"AWS_CREDENTIAL_EXPIRATION", "AWS_SECURITY_TOKEN"}:
+        return None
+    return Keys(key, secret, environment.get("AWS_SESSION_TOKEN"))
 
 
 class Credentials:
@@ -54,10 +81,10 @@ class Credentials:
         self._asking = threading.Lock()
         self._due = time.monotonic()
         self._found: Any = None
-        self._valid: ReadOnlyCredentials | None = None
+        self._valid: Keys | None = None
         self._failure = ""
 
-    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+    def get_frozen_credentials(self) -> Keys:
         """The credentials that are valid now, by the name that botocore's clients know.
 
         Raises:
@@ -77,6 +104,19 @@ class Credentials:
     def renew(self) -> None:
         """Walk the chain again next time: what it found was refused, and a file may have changed."""
         self._found = None
+
+    def identity(self) -> Identity:
+        """Where they come from and when they end.
+
+        Raises:
+            StoreDenied: as `get_frozen_credentials`.
+        """
+        from modelsync.core.doctor.identity import Identity
+
+        token, found = self.get_frozen_credentials().token, self._found
+        ends = getattr(found, "_expiry_time", None)  # botocore tells it in no other way
+        method = one_line(getattr(found, "method", "") or "unknown")
+        return Identity(method, session=token is not None, ends_at=ends.timestamp() if ends else None)
 
     def load_credentials(self) -> Credentials:
         """Let a botocore session take this for its chain."""
@@ -102,7 +142,7 @@ class Credentials:
         self._found = found
 
 
-def _checked(found: ReadOnlyCredentials) -> ReadOnlyCredentials:
+def _checked(found: Any) -> Keys:
     """Refuse what is none: parts of an error's body, or the newline at the end of a mounted secret."""
     values: list[Any] = [found.access_key, found.secret_key, found.token or ""]
     if not all(isinstance(value, str) for value in values) or not all(values[:2]):
@@ -111,10 +151,12 @@ def _checked(found: ReadOnlyCredentials) -> ReadOnlyCredentials:
         raise StoreDenied(
             "an AWS key, secret or session token has white space or control characters in it: store it without"
         )
-    return found
+    return Keys(found.access_key, found.secret_key, found.token or None)
 
 
 def _sentence(error: Exception) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError
+
     if (known := explain(error)) is not None:
         return f"AWS credentials cannot be had: {known}"
     if isinstance(error, (BotoCoreError, ClientError, OSError)):

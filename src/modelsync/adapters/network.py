@@ -6,8 +6,6 @@ import re
 import ssl
 from collections.abc import Iterator
 
-from botocore.exceptions import ProxyConnectionError
-
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _UNKNOWN_AUTHORITY = {18, 19, 20, 21}  # X509_V_ERR_*: self-signed, or no known issuer
 _LINE = 300
@@ -24,6 +22,8 @@ def explain(error: BaseException) -> str | None:
 
     Looks through what botocore and urllib3 wrapped around the cause.
     """
+    from botocore.exceptions import ProxyConnectionError
+
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -114,6 +114,26 @@ def status(
     show_status(model, url=url, json=json)
 
 
+@app.command("gc")
+def collect(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say of each revision what would become of it.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove revisions that no rule keeps, as the service does by itself. Needs no AWS."""
+    from modelsync.cli.collect import collect_once
+
+    raise typer.Exit(collect_once(dry_run=dry_run, json=json))
+
+
+@app.command()
+def doctor(*, json: Json = False) -> None:
+    """Say what is wrong with credentials, bucket, queues, notification and volume, and what to do. Changes nothing."""
+    from modelsync.cli.doctor import examine
+
+    raise typer.Exit(examine(json=json))
+
+
 @app.command()
 def config(*, json: Json = False) -> None:
     """Show the effective configuration, without secrets."""

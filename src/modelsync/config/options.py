@@ -1,13 +1,13 @@
-"""Settings as the options of each room."""
+"""Settings as the options of each room. A room that not every command needs is imported when it is asked for."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from modelsync.adapters.aws import AwsOptions
 from modelsync.adapters.s3 import S3Options
-from modelsync.adapters.sqs import SqsOptions
-from modelsync.app.consumer import ConsumerOptions
+from modelsync.app.collect import CollectOptions
 from modelsync.app.decide import DecideOptions
-from modelsync.app.push import PushOptions
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import SyncOptions
@@ -15,9 +15,16 @@ from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
 from modelsync.core.deletions import DeletionRules, Policy
 from modelsync.core.names import Naming
+from modelsync.core.retention import RetentionRules
 from modelsync.core.space import SpaceRules
 from modelsync.telemetry.logs import LogOptions
-from modelsync.web.options import HttpOptions
+
+if TYPE_CHECKING:
+    from modelsync.adapters.sqs import SqsOptions
+    from modelsync.app.consumer import ConsumerOptions
+    from modelsync.app.doctor import DoctorOptions
+    from modelsync.app.push import PushOptions
+    from modelsync.web.options import HttpOptions
 
 
 def naming(settings: Settings) -> Naming:
@@ -53,11 +60,15 @@ def s3(settings: Settings) -> S3Options:
 
 def queues(configuration: Configuration) -> list[SqsOptions]:
     """Which queues."""
+    from modelsync.adapters.sqs import SqsOptions
+
     return [SqsOptions(name, url) for name, url in sorted(configuration.queues.items())]
 
 
 def consumer(settings: Settings) -> ConsumerOptions:
     """How queues are read."""
+    from modelsync.app.consumer import ConsumerOptions
+
     return ConsumerOptions(
         bucket=settings.s3_bucket_name, naming=naming(settings), settle_seconds=settings.settle_seconds
     )
@@ -85,14 +96,44 @@ def deletions(settings: Settings) -> DeletionRules:
 
 def push(settings: Settings) -> PushOptions:
     """Bounds of a push."""
+    from modelsync.app.push import PushOptions
+
     return PushOptions(concurrency=settings.transfer_concurrency)
+
+
+def space(settings: Settings) -> SpaceRules:
+    """What is left alone on the volume."""
+    return SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes)
+
+
+def collect(settings: Settings) -> CollectOptions:
+    """Which revisions are kept."""
+    return CollectOptions(RetentionRules(settings.keep_revisions, settings.stale_revision_seconds), space(settings))
 
 
 def sync(settings: Settings) -> SyncOptions:
     """What a sync goes by."""
-    return SyncOptions(
-        source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
-        space=SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes),
+    return SyncOptions(source=source(settings), space=space(settings))
+
+
+def source(settings: Settings) -> str:
+    """Bucket and prefix, as an address."""
+    return f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}"
+
+
+def doctor(settings: Settings, region: str) -> DoctorOptions:
+    """What is looked at. `region`: that requests are signed for."""
+    from modelsync.app.doctor import DoctorOptions
+
+    return DoctorOptions(
+        source=source(settings),
+        base=str(settings.models_base_path),
+        naming=naming(settings),
+        space=space(settings),
+        region=region,
+        on_aws=aws(settings).sqs_endpoint_url is None,
+        owner=settings.s3_expected_bucket_owner,
+        reconcile_seconds=settings.reconcile_interval_seconds,
     )
 
 
@@ -104,4 +145,6 @@ def logs(settings: Settings) -> LogOptions:
 
 def http(settings: Settings) -> HttpOptions:
     """Where to listen."""
+    from modelsync.web.options import HttpOptions
+
     return HttpOptions(host=settings.http_host, port=settings.http_port)

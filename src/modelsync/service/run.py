@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-import structlog
-
 from modelsync import __version__
 from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.sqs import SqsQueue, sqs_client
@@ -27,7 +25,7 @@ from modelsync.core.health import Status, queue_check
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
 from modelsync.service.parts import Parts, build_parts, preflight
-from modelsync.telemetry.logs import FactLogger
+from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.server import HttpServer
@@ -103,7 +101,7 @@ class Service:
         self.parts.observe(ServiceStopping(f"{failure[0]} failed" if failure else why))
         self._end(draining, stop, self.configuration.settings.shutdown_grace_seconds)
         if failure is not None:
-            structlog.get_logger().error("a loop failed", loop=failure[0], exc_info=failure[1])
+            log("error", "a loop failed", loop=failure[0], exc_info=failure[1])
             return 1
         return 0
 
@@ -125,6 +123,7 @@ class Service:
         spawn("reconcile", self.reconciler.run, draining, silence_seconds=_RECEIVE_SILENCE_SECONDS)
         janitor = Janitor(parts.volume, parts.clock, parts.observe)
         spawn("janitor", janitor.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
+        spawn("collect", parts.collector.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         if (rate := self.configuration.settings.scrub_bytes_per_second) > 0:
             scrubber = Scrubber(
                 volume=parts.volume, dirty=parts.dirty, clock=parts.clock, observe=parts.observe, bytes_per_second=rate
@@ -151,7 +150,8 @@ class Service:
             release.start()
         for release in releases:
             release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
-        self.supervisor.join("scrub", now + grace_seconds)
+        for loop in ("scrub", "collect"):
+            self.supervisor.join(loop, now + grace_seconds)
         self.parts.close()
         self.http.stop()
 

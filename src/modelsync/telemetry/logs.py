@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import structlog
+from datetime import UTC, datetime
+from typing import Any
 
 from modelsync.core import facts
 from modelsync.core.damage import Finding
@@ -18,7 +19,8 @@ from modelsync.core.health import Status
 
 _REMEMBERED = 1000
 
-Level = Literal["debug", "info", "warning", "error"]
+_LOGGER = logging.getLogger("modelsync")
+_COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31}
 
 
 @dataclass(frozen=True)
@@ -30,47 +32,63 @@ class LogOptions:
 
 
 def configure_logging(options: LogOptions) -> None:
-    """Set up structlog, and route the libraries' own warnings through it."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if options.console
-        else structlog.processors.JSONRenderer()
-    )
-    level = logging.getLevelName(options.level.upper())
-    structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    """Write our lines and the libraries' own warnings in one way."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
-            ],
-        )
-    )
+    handler.setFormatter(_ForPeople(colours=sys.stderr.isatty()) if options.console else _Json())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    _LOGGER.setLevel(options.level.upper())
     # It warns of every failed refresh with a stack trace; the health check says the same in a sentence.
     logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
+
+
+def log(level: str, event: str, *, exc_info: BaseException | None = None, **fields: object) -> None:
+    """Write a line. Fields that are None are left out."""
+    _LOGGER.log(logging.getLevelName(level.upper()), event, exc_info=exc_info, extra={"fields": fields})
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = dict(_parts(record))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class _ForPeople(logging.Formatter):
+    """Time, level, what happened, then the rest as `key=value`."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = dict(_parts(record))
+        level, event, at = (str(line.pop(key)) for key in ("level", "event", "timestamp"))
+        shown = f"{level:<8}"
+        if self._colours:
+            shown = f"\x1b[{_COLOURS.get(level, 0)}m{shown}\x1b[0m"
+        text = f"{at[11:23]} {shown} {event:<24} " + " ".join(f"{key}={value}" for key, value in line.items())
+        return text.rstrip() + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+
+
+def _parts(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    fields: dict[str, object] = getattr(record, "fields", {})
+    yield from ((key, value) for key, value in fields.items() if value is not None)
+    yield "event", record.getMessage()
+    yield "level", record.levelname.lower()
+    yield "timestamp", datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    if record.name != _LOGGER.name:
+        yield "logger", record.name
 
 
 class FactLogger:
     """Implements `ports.Observer`. A thing that goes on being so is logged once."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger()
         self._lock = threading.Lock()
         self._said: OrderedDict[object, object] = OrderedDict()
 
@@ -85,12 +103,9 @@ class FactLogger:
                 self._said.popitem(last=False)
             return True
 
-    def _say(self, level: Level, event: str, **fields: object) -> None:
-        getattr(self._log, level)(event, **{key: value for key, value in fields.items() if value is not None})
-
     def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each kind of fact
         """Take a fact."""
-        say = self._say
+        say = log
         match fact:
             case facts.SyncStarted(model, sync_id, why):
                 say("debug", "sync started", model=model, sync_id=sync_id, why=why)
@@ -135,6 +150,9 @@ class FactLogger:
             case facts.ScrubFinished(found):
                 say("info", "scrub finished", files=found.files, size_bytes=found.size_bytes, damaged=found.damaged,
                     started_at=found.started_at)  # fmt: skip
+            case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
+                say("info", "revision removed", model=model, revision=revision, why=why.value, reason=reason,
+                    size_bytes=size_bytes or None)  # fmt: skip
             case facts.ReconcileStarted(why):
                 say("debug", "reconcile started", why=why)
             case facts.ReconcileFinished(found, seconds):
@@ -164,22 +182,22 @@ class FactLogger:
             return
         match fact:
             case facts.ModelGone(model=model, reason=reason):
-                self._say("info", "left the bucket", model=model, reason=reason)
+                log("info", "left the bucket", model=model, reason=reason)
             case facts.ModelBack(model=model):
-                self._say("info", "in the bucket again", model=model)
+                log("info", "in the bucket again", model=model)
             case facts.Unpublished(model, revision, sync_id, reason):
-                self._say("warning", "unpublished", model=model, revision=revision, sync_id=sync_id, reason=reason)
+                log("warning", "unpublished", model=model, revision=revision, sync_id=sync_id, reason=reason)
 
     def _finished(self, fact: facts.SyncFinished) -> None:
-        level: Level = "debug"
+        level = "debug"
         if fact.outcome is Outcome.ERROR:
             level = "warning"
         elif fact.outcome is Outcome.WAITING and self._new(("waiting", fact.model), fact.reason.split(":")[0]):
             level = "warning" if fact.overdue else "info"
-        self._say(level, "sync finished", model=fact.model, revision=fact.revision, sync_id=fact.sync_id,
-                  outcome=fact.outcome.value, reason=fact.reason, seconds=round(fact.seconds, 4),
-                  stages={stage: round(seconds, 4) for stage, seconds in fact.stages.items()})  # fmt: skip
+        log(level, "sync finished", model=fact.model, revision=fact.revision, sync_id=fact.sync_id,
+            outcome=fact.outcome.value, reason=fact.reason, seconds=round(fact.seconds, 4),
+            stages={stage: round(seconds, 4) for stage, seconds in fact.stages.items()})  # fmt: skip
 
-    def _damaged(self, event: str, found: Finding, **about: object) -> None:
-        self._say("error", event, **about, path=found.path, kind=found.kind.value, expected=found.expected,
-                  actual=found.actual)  # fmt: skip
+    def _damaged(self, event: str, found: Finding, **about: str | bool) -> None:
+        log("error", event, exc_info=None, **about, path=found.path, kind=found.kind.value, expected=found.expected,
+            actual=found.actual)  # fmt: skip

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from functools import lru_cache
 
-from botocore.credentials import ReadOnlyCredentials
+from modelsync.adapters.credentials import Keys
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
@@ -24,7 +24,7 @@ def signed(
     target: str,
     headers: Mapping[str, str],
     *,
-    credentials: ReadOnlyCredentials,
+    credentials: Keys,
     region: str,
     at: float,
     payload_sha256: str = EMPTY_SHA256,

@@ -18,10 +18,10 @@ from modelsync.adapters.volume.files import (
     read_if_there,
     remove_tree,
     replace_file,
-    replace_link,
     temporary_name,
     volume_errors,
 )
+from modelsync.adapters.volume.holdings import holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, revision_in
 from modelsync.adapters.volume.reading import chunks_of, entries_in
@@ -32,10 +32,12 @@ from modelsync.adapters.volume.revisions import (
     whole_directories,
     whole_directory,
 )
+from modelsync.adapters.volume.trial import try_steps
 from modelsync.adapters.volume.writer import LocalWriter, linked_revision, read_current, read_quarantine
 from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled, Scrubbed
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
+from modelsync.core.retention import Holding, Holdings
 from modelsync.core.verify import Entry
 from modelsync.errors import FileUnreadable, ModelBusy, VolumeFailed, VolumeUnusable
 from modelsync.ports import Held, Space
@@ -66,29 +68,13 @@ class LocalVolume:
             make_directories(self._models, below=self._base)
             trial.mkdir()
             try:
-                self._try_all(trial)
+                try_steps(trial)
             finally:
                 remove_tree(trial)
         except OSError as error:
             reason, advice = meaning(error)
             kind = VolumeFailed if reason in PASSING else VolumeUnusable
             raise kind(f"MODELS_BASE_PATH={self._base} cannot be used: {advice}", reason) from error
-
-    @staticmethod
-    def _try_all(trial: Path) -> None:
-        replace_file(trial / "file", b"x")
-        try:
-            for target in ("file", "."):
-                replace_link(trial / "link", target, trial)
-        except OSError as error:
-            if meaning(error)[0] in PASSING:
-                raise
-            raise VolumeUnusable(
-                f"{trial.parent.parent} cannot switch a symlink atomically ({error.strerror}): use a file system with"
-                " symlinks and rename; an object store mounted as one (Mountpoint for S3) is not enough"
-            ) from error
-        with (trial / "file").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def readable(self) -> bool:
         """Whether models can be read."""
@@ -161,6 +147,17 @@ class LocalVolume:
             if directory is None:
                 raise FileUnreadable(f"revision {revision} of {model} is not on the volume any more")
             yield from chunks_of(files_of(directory) / path, chunk_bytes)
+
+    def holdings(self, model: ModelId) -> Holdings:
+        """What the volume has of a model."""
+        paths = ModelPaths(self._base, model)
+        with volume_errors(f"look at the revisions of {model}"):
+            return Holdings(read_current(paths), holdings_of(paths))
+
+    def weigh(self, held: Holding) -> Holding:
+        """Fill in a directory's size and last use."""
+        with volume_errors(f"measure {held.name} of {held.model}"):
+            return weighed(ModelPaths(self._base, held.model), held)
 
     def find(self, size_bytes: int, etag: str) -> list[Held]:
         """Published files of any model that have this size and ETag; some may be gone."""
