@@ -147,7 +147,7 @@ class LocalWriter:
         """Put a refusal on record, and remove the staged bytes."""
         with volume_errors(f"quarantine {record.revision} of {record.model}"):
             make_directories(self._paths.quarantine, below=self._paths.home)
-            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json())
+            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json(), self._paths.home)
             self.clear_staging()
             records = [self._paths.quarantine / name for name in names_in(self._paths.quarantine)]
             records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
