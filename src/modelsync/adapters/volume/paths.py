@@ -6,14 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelsync.core.names import RESERVED, ModelId, RelPath, encode
+from modelsync.core import layout
+from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision
 
 TEMPORARY = ".tmp-"
 """Start of every temporary name. Each is unique: one left by a crash is in nobody's way."""
-
-_REVISIONS = "revisions"
-_FILES = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class ModelPaths:
     @property
     def home(self) -> Path:
         """What modelsync keeps of the model."""
-        return self.base / RESERVED / "models" / encode(self.model)
+        return self.base / layout.home_of(self.model)
 
     @property
     def lock(self) -> Path:
@@ -41,22 +39,22 @@ class ModelPaths:
     @property
     def current(self) -> Path:
         """The record of what readers see."""
-        return self.home / "current.json"
+        return self.home / layout.CURRENT
 
     @property
     def revisions(self) -> Path:
         """Complete revisions."""
-        return self.home / _REVISIONS
+        return self.home / layout.REVISIONS
 
     @property
     def staging(self) -> Path:
         """Revisions in progress."""
-        return self.home / "staging"
+        return self.home / layout.STAGING
 
     @property
     def quarantine(self) -> Path:
         """Records of refusals."""
-        return self.home / "quarantine"
+        return self.home / layout.QUARANTINE
 
     def target(self, directory: Path, single: RelPath | None) -> str:
         """What the link to a revision's directory says: relative, so that it holds wherever the volume is mounted."""
@@ -70,17 +68,17 @@ class ModelPaths:
             name, files, *_ = Path(pointed).relative_to(self.revisions).parts
         except ValueError:
             return None
-        return self.revisions / name if files == _FILES else None
+        return self.revisions / name if files == layout.FILES else None
 
 
 def revision_in(directory: Path) -> Revision:
-    """The revision that a directory holds: what follows a dot tells how often it was built anew."""
-    return Revision(directory.name.partition(".")[0])
+    """The revision that a directory holds."""
+    return layout.revision_of(directory.name)
 
 
 def files_of(revision_directory: Path) -> Path:
     """The directory of a revision's files, staged or complete."""
-    return revision_directory / _FILES
+    return revision_directory / layout.FILES
 
 
 def manifest_of(revision_directory: Path) -> Path:
@@ -95,7 +93,7 @@ def damage_of(revision_directory: Path) -> Path:
 
 def lease_of(revision_directory: Path) -> Path:
     """The file that readers lock while they use a revision."""
-    return revision_directory / "lease.lock"
+    return revision_directory / layout.LEASE
 
 
 def journal_of(revision_directory: Path) -> Path:
