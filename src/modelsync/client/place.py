@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +74,16 @@ class Place:
     def look(self) -> Target:
         """What the link says, without a look at whether it is there.
 
+        An NFS client shows an old link for as long as its attribute cache lives (60 s by default);
+        to open the link's directory makes it ask the server.
+
         Raises:
             ModelNotFound: there is no link of modelsync's.
             OSError: the volume failed.
         """
         try:
+            with suppress(PermissionError):
+                os.close(os.open(self.link.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             text = os.readlink(self.link)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelNotFound(f"{self.model} is not published (yet): {self.link} is not there") from error

@@ -45,7 +45,7 @@ def until_published(
             except ModelNotFound as error:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise WaitTimedOut(f"in vain waited {timeout:g} s: {error}; {place.reason()}") from error
+                    raise WaitTimedOut(f"waited in vain: {error}; {place.reason()}") from error
             bell.wait(min(left, poll_seconds), stop)
             if stop is not None and stop.is_set():
                 raise Stopped(f"no longer waits for {place.model}: told to stop")
@@ -98,14 +98,20 @@ class Watch:
 
     def _new(self) -> Lease | None:
         try:
-            if self._held and self._place.look().path == self._held[-1].path:
+            if self._is_last(self._place.look()):
                 return None
             lease = acquire(self._place, _PATIENCE_SECONDS)
         except (OSError, ReadFailed) as error:
             self._complain(str(error))
             return None
         self._complaint = ""
+        if self._is_last(lease):  # by now, again
+            lease.close()
+            return None
         return lease
+
+    def _is_last(self, found: Target | Lease) -> bool:
+        return bool(self._held) and found.path == self._held[-1].path
 
     def _complain(self, why: str) -> None:
         if why != self._complaint:
