@@ -195,7 +195,7 @@ def test_the_lock_file_can_be_opened_by_any_user_whatever_the_umask(world: World
         directory = publish(world, V1)
     finally:
         os.umask(before)
-    assert (directory / "lease.lock").stat().st_mode & 0o777 == 0o444
+    assert (directory / "lease.lock").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_reader_that_is_killed_frees_its_lease(world: World) -> None:

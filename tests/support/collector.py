@@ -1,34 +1,25 @@
-"""The other side of leases: removes revisions as the protocol has it."""
+"""The worker's side of leases."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 from pathlib import Path
+
+from modelsync.adapters.volume.holdings import lease_taken, remove_holding
+from modelsync.adapters.volume.paths import ModelPaths
+from modelsync.core.names import decode
 
 
 def held(directory: Path) -> bool:
     """Whether somebody has a lease on a revision's directory."""
-    with (directory / "lease.lock").open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    with lease_taken(directory) as alone:
+        return not alone
 
 
 def collect(directory: Path) -> bool:
-    """Remove a revision's directory, unless somebody has a lease on it."""
-    with (directory / "lease.lock").open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        away = directory.parent.parent / f".tmp-{directory.name}"
-        directory.rename(away)
-        shutil.rmtree(away)
-    return True
+    """Remove a revision's directory as the worker does, unless readers see it or have a lease on it."""
+    home, base = directory.parents[1], directory.parents[4]
+    return remove_holding(ModelPaths(base, decode(home.name)), directory.name)
 
 
 def collect_superseded(base: Path, model: str) -> int:

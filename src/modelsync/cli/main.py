@@ -122,6 +122,18 @@ def wait(context: typer.Context) -> None:
     raise typer.Exit(wait_for_models(["wait", *context.args]))
 
 
+@app.command("gc")
+def collect(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say of each revision what would become of it.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove revisions that no rule keeps, as the service does by itself. Needs no AWS."""
+    from modelsync.cli.collect import collect_once
+
+    raise typer.Exit(collect_once(dry_run=dry_run, json=json))
+
+
 @app.command()
 def config(*, json: Json = False) -> None:
     """Show the effective configuration, without secrets."""

@@ -1,7 +1,7 @@
 """Holding a revision, so that it is not removed while it is used.
 
-The worker removes a revision only with an exclusive lock on its `lease.lock`, under which it first
-renames the directory away. So who has a shared lock on the file that is still at its path is safe.
+The worker removes a revision only after it has renamed its directory away with an exclusive lock on
+`lease.lock`. So who has a shared lock on the file that is still at its path is safe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
-from modelsync.client.place import GONE, Place, Target
+from modelsync.client.place import GONE, Place, Target, look_anew
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.errors import LeaseFailed
@@ -121,6 +121,7 @@ def _share(lock: FileIO, path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+    look_anew(path.parent.parent)
     if not os.path.samestat(path.stat(), os.fstat(lock.fileno())):
         raise FileNotFoundError(errno.ENOENT, "another one has taken its place", str(path))
 

@@ -30,6 +30,19 @@ _ADVICE = {
 }
 
 
+def look_anew(directory: Path) -> None:
+    """See a directory's names as they are now.
+
+    An NFS client shows old ones for as long as its attribute cache lives, 60 s by default; opening
+    the directory makes it ask the server (not with the mount option `nocto`).
+
+    Raises:
+        OSError: it is not there, or the volume failed.
+    """
+    with suppress(PermissionError):  # names in it may be opened all the same
+        os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A revision that readers see.
@@ -74,16 +87,12 @@ class Place:
     def look(self) -> Target:
         """What the link says, without a look at whether it is there.
 
-        An NFS client shows an old link for as long as its attribute cache lives (60 s by default);
-        to open the link's directory makes it ask the server.
-
         Raises:
             ModelNotFound: there is no link of modelsync's.
             OSError: the volume failed.
         """
         try:
-            with suppress(PermissionError):
-                os.close(os.open(self.link.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            look_anew(self.link.parent)
             text = os.readlink(self.link)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ModelNotFound(f"{self.model} is not published (yet): {self.link} is not there") from error

@@ -269,7 +269,7 @@ class LocalStaging:
             for left in (manifest_of(self._directory), lease_of(self._directory)):
                 left.unlink(missing_ok=True)  # by an attempt that died here
             write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
-            write_new(lease_of(self._directory), b"", 0o444)
+            write_new(lease_of(self._directory), b"", 0o644)
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)
