@@ -56,6 +56,17 @@ def test_the_command_has_it_too(setting: Setting, bucket: Any) -> None:
     assert "wait" in setting.command("--help").stdout
 
 
+def test_the_list_of_commands_leads_to_it(setting: Setting) -> None:
+    """Where the worker is installed, typer lists it with the others."""
+    code = "import sys; from modelsync.cli import main; sys.argv[0] = 'modelsync'; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "wait", "alice", "--timeout", "0"],
+        env=setting.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "waited in vain: alice" in ended.stderr
+
+
 def test_a_time_out_exits_1_and_says_why(setting: Setting, bucket: Any) -> None:
     put_voice(bucket, "alice", ALICE)
     bucket.put("mallory/model.onnx", b"x")
