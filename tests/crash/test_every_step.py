@@ -20,6 +20,7 @@ from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from modelsync.core.retention import RetentionRules
 from support.damage import flip
+from support.death import before_each_call
 from support.world import World
 
 SHARED = {"shared.onnx": bytes(1 << 16), "shared.bin": bytes(range(256)) * 256}  # one is linked, one is copied
@@ -27,21 +28,6 @@ V1 = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"abc"} 
 V2 = {"model.onnx": bytes(range(256)) * (70 * 1024), "config.json": b"{ }", "de/words.txt": b"abc"} | SHARED
 assert len(V2["model.onnx"]) > 16 * MIB, "large enough for two parts"
 
-CALLS = (
-    "fsync",
-    "rename",
-    "pwrite",
-    "write",
-    "symlink",
-    "mkdir",
-    "ftruncate",
-    "fchmod",
-    "chmod",
-    "unlink",
-    "rmdir",
-    "link",
-    "copy_file_range",
-)
 DIED = 77
 
 
@@ -62,18 +48,13 @@ def die_before(step: int) -> None:
     """From here on, let the process end right before its step-th call that changes the file system."""
     left = step
 
-    def patched(call: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **more: object) -> object:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os._exit(DIED)
-            return call(*args, **more)
+    def count(_call: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(DIED)
 
-        return counted
-
-    for name in CALLS:
-        setattr(os, name, patched(getattr(os, name)))
+    before_each_call(count)
 
 
 def world(base: Path, files: dict[str, bytes]) -> World:
@@ -293,3 +274,35 @@ def test_death_while_a_revision_is_removed_leaves_what_readers_see_and_no_rest(t
         assert not [name for name in names(base) if ".tmp-" in name], f"step {step}"
         shutil.rmtree(base)
     assert step > 8, "the steps were really counted"
+
+
+def test_death_while_a_model_is_refused_leaves_the_refusal_or_nothing(tmp_path: Path) -> None:
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        base.mkdir()
+
+        def damaged(base: Path = base) -> World:
+            made = world(base, {"model.onnx": b"weights 1"})
+            made.bucket.corrupt("alice/model.onnx")
+            return made
+
+        def work(step: int = step) -> None:
+            made = damaged()
+            die_before(step)
+            assert made.sync("alice").outcome is Outcome.REJECTED
+
+        def recover() -> None:
+            made = damaged()
+            while made.compare()[0]:
+                assert made.sync("alice").outcome is Outcome.REJECTED
+            assert len(made.volume.published(ModelId("alice")).quarantined) == 1
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) is None, f"step {step}"
+        assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
+        shutil.rmtree(base)
+    assert step > 15, "the steps were really counted"
