@@ -21,6 +21,11 @@
     ├── NotOffered              do without it: S3 does not offer or allow the call
     ├── SourceChanged           push again: a local file changed while it was uploaded
     ├── SourceUnreadable        push again once the local files can be read
+    ├── ReadFailed              (modelsync.client) a reader goes on with what it has, or ends
+    │   ├── BadModelName        ask for another: no model can have this name
+    │   ├── ModelNotFound       wait, or ask for another: nothing is published under the name
+    │   ├── LeaseFailed         it is published, but the volume does not let it be held
+    │   └── WaitTimedOut        it was not published in time
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -189,6 +194,26 @@ class SourceChanged(ModelSyncError):
 
 class SourceUnreadable(ModelSyncError):
     """A local file or directory cannot be read."""
+
+
+class ReadFailed(ModelSyncError):
+    """A model cannot be read from the volume."""
+
+
+class BadModelName(ReadFailed):
+    """No model can have this name."""
+
+
+class ModelNotFound(ReadFailed):
+    """Nothing is published under the name, or not any more."""
+
+
+class LeaseFailed(ReadFailed):
+    """A published revision cannot be held."""
+
+
+class WaitTimedOut(ReadFailed):
+    """A model was not published in time."""
 
 
 class Rejected(ModelSyncError):

@@ -115,6 +115,14 @@ def status(
     show_status(model, url=url, json=json)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def wait(context: typer.Context) -> None:
+    """Wait until models are published: for the init containers of applications. Needs the volume alone."""
+    from modelsync.client.command import main as wait_for_models
+
+    raise typer.Exit(wait_for_models(["wait", *context.args]))
+
+
 @app.command("gc")
 def collect(
     *,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from modelsync.core.manifest import Published, Quarantine
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.words import moment
 
 
 class State(StrEnum):
@@ -142,6 +143,8 @@ def _by_volume(published: Published, refusal: Quarantine | None) -> tuple[State,
         return State.PUBLISHED, None
     if published.leftover:
         return State.WAITING, "its first download has begun"
+    if current is not None and current.unpublished_at is not None:
+        return State.ABSENT, f"it left the bucket, and its link was withdrawn at {moment(current.unpublished_at)}"
     return State.ABSENT, "no revision is published"
 
 

@@ -6,24 +6,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelsync.core.names import RESERVED, ModelId, RelPath, encode
+from modelsync.core import layout
+from modelsync.core.layout import CURRENT, FILES, LEASE, QUARANTINE, REVISIONS, STAGING
+from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision
 
 TEMPORARY = ".tmp-"
 """Start of every temporary name. Each is unique: one left by a crash is in nobody's way."""
 
-REVISIONS = "revisions"
-STAGING = "staging"
-QUARANTINE = "quarantine"
-CURRENT = "current.json"
 MANIFEST = "manifest.json"
 DAMAGE = "damage.json"
-_FILES = "files"
 
 
 def home_of(base: str, model: ModelId) -> str:
     """What modelsync keeps of a model, as text: a `Path` for each of a hundred thousand models takes its time."""
-    return f"{base}/{RESERVED}/models/{encode(model)}"
+    return f"{base}/{layout.home_of(model)}"
 
 
 def directory_named(base: str, model: ModelId, target: str) -> str | None:
@@ -33,7 +30,7 @@ def directory_named(base: str, model: ModelId, target: str) -> str | None:
     if not pointed.startswith(revisions):
         return None
     name, _, inside = pointed[len(revisions) :].partition("/")
-    return name if inside.partition("/")[0] == _FILES else None
+    return name if inside.partition("/")[0] == FILES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +87,13 @@ class ModelPaths:
 
 
 def revision_in(directory: str) -> Revision:
-    """The revision that a directory of this name holds: what follows a dot tells how often it was built anew."""
-    return Revision(directory.partition(".")[0])
+    """The revision that a directory of this name holds."""
+    return layout.revision_of(directory)
 
 
 def files_of(revision_directory: Path) -> Path:
     """The directory of a revision's files, staged or complete."""
-    return revision_directory / _FILES
+    return revision_directory / FILES
 
 
 def manifest_of(revision_directory: Path) -> Path:
@@ -111,7 +108,7 @@ def damage_of(revision_directory: Path) -> Path:
 
 def lease_of(revision_directory: Path) -> Path:
     """The file that readers lock while they use a revision."""
-    return revision_directory / "lease.lock"
+    return revision_directory / LEASE
 
 
 def journal_of(revision_directory: Path) -> Path:
