@@ -20,6 +20,7 @@
     ├── NotOffered              do without it: S3 does not offer or allow the call
     ├── SourceChanged           push again: a local file changed while it was uploaded
     ├── SourceUnreadable        push again once the local files can be read
+    ├── NotPossible             tell whoever asked for it
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -176,6 +177,10 @@ class SourceChanged(ModelSyncError):
 
 class SourceUnreadable(ModelSyncError):
     """A local file or directory cannot be read."""
+
+
+class NotPossible(ModelSyncError):
+    """What an operator asked for cannot be done as things are."""
 
 
 class Rejected(ModelSyncError):

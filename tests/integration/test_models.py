@@ -27,6 +27,7 @@ from modelsync.ports import Volume
 from modelsync.web.api import Views, make_api
 from modelsync.web.options import HttpOptions
 from modelsync.web.server import HttpServer
+from modelsync.web.writing import Commands
 
 from support.world import World  # isort: skip
 
@@ -36,7 +37,7 @@ ALICE = {"model.onnx": b"weights 1", "config.json": b"{}"}
 class Api:
     """The HTTP interface on a world's volume and board."""
 
-    def __init__(self, world: World, volume: Volume) -> None:
+    def __init__(self, world: World, volume: Volume, token: str | None = None) -> None:
         models = Models(volume, world.board.models)
         views = Views(
             checks=world.board.checks,
@@ -46,7 +47,14 @@ class Api:
             model=models.one,
             models=models.page,
         )
-        self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views))
+        commands = Commands(
+            token=token,
+            sync=lambda model: world.dirty.mark(model, why="API"),
+            rollback=world.overrides.rollback,
+            pin=world.overrides.pin,
+            unpin=world.overrides.unpin,
+        )
+        self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views, commands))
         self.server.start()
         self.url = f"http://127.0.0.1:{self.server.port}"
         self.client = ServiceClient(self.url)

@@ -17,6 +17,7 @@ from modelsync.adapters.volume.files import (
     sync_directory,
     volume_errors,
 )
+from modelsync.adapters.volume.history import remember
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
 from modelsync.adapters.volume.revisions import free_directory, linked_directory, read_manifest, whole_directory
@@ -47,6 +48,8 @@ class LocalWriter:
         """Make the record say what the link says, after a crash between the two."""
         with volume_errors(f"mend the record of {self._paths.model}"):
             linked = linked_revision(self._paths)
+            if self._finish_switch(linked):
+                return
             current = read_current(self._paths)
             if linked is None or (current is not None and current.revision == linked):
                 return
@@ -56,6 +59,18 @@ class LocalWriter:
             switched_at = self._paths.link.lstat().st_mtime
             previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
             self.record(Current(self._paths.model, linked, manifest.listing, switched_at, previous))
+
+    def _finish_switch(self, linked: Revision | None) -> bool:
+        """Make the record of a switch that a crash cut short the valid one, if readers were switched."""
+        if not self._paths.next.exists():
+            return False
+        prepared = _read_record(self._paths.next)
+        if prepared is None or prepared.revision != linked:
+            self._paths.next.unlink()
+            return False
+        self._paths.next.rename(self._paths.current)
+        sync_directory(self._paths.home)
+        return True
 
     def stage(self, revision: Revision) -> LocalStaging:
         """Start or resume a revision."""
@@ -81,8 +96,12 @@ class LocalWriter:
             if directory is None:
                 raise VolumeFailed(f"revision {current.revision} of {self._paths.model} is not on the volume any more")
             single = manifest.files[0].path if manifest.single else None
+            if current.pin is not None:  # which the link does not tell, as it tells all else that counts
+                replace_file(self._paths.next, _bounded(current).to_json())
+            remember(self._paths, current.revision, [old.revision for old in _bounded(current).previous])
             replace_link(link, self._paths.target(directory, single), self._paths.home)
             self.record(current)
+            self._paths.next.unlink(missing_ok=True)
             self.clear_staging()
             self._index.add(manifest)
 
@@ -126,8 +145,7 @@ class LocalWriter:
     def record(self, current: Current) -> None:
         """Write the record alone."""
         with volume_errors(f"record {current.revision} of {current.model}"):
-            bounded = replace(current, previous=current.previous[:KEEP_PREVIOUS])
-            replace_file(self._paths.current, bounded.to_json())
+            replace_file(self._paths.current, _bounded(current).to_json())
 
     def quarantine(self, record: Quarantine) -> None:
         """Put a refusal on record, and remove the staged bytes."""
@@ -161,13 +179,19 @@ def linked_revision(paths: ModelPaths) -> Revision | None:
 
 def read_current(paths: ModelPaths) -> Current | None:
     """The model's record; None if it is not there or cannot be read."""
-    data = read_if_there(paths.current)
-    if data is None:
-        return None
+    return _read_record(paths.current)
+
+
+def _read_record(path: Path) -> Current | None:
+    data = read_if_there(path)
     try:
-        return Current.from_json(data)
+        return None if data is None else Current.from_json(data)
     except BadRecord:
         return None
+
+
+def _bounded(current: Current) -> Current:
+    return replace(current, previous=current.previous[:KEEP_PREVIOUS])
 
 
 def read_quarantine(paths: ModelPaths) -> tuple[Quarantine, ...]:
