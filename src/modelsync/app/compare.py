@@ -126,7 +126,7 @@ class Comparison:
             pinned = current.pin is not None and published.consistent
             settled = pinned or (step and current.listing == listing)
             self._known(current, damage, settled=settled)
-            if pinned:
+            if pinned and not published.leftover:
                 return False
         if not step:
             return True
