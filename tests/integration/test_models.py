@@ -37,7 +37,7 @@ ALICE = {"model.onnx": b"weights 1", "config.json": b"{}"}
 class Api:
     """The HTTP interface on a world's volume and board."""
 
-    def __init__(self, world: World, volume: Volume, token: str | None = None) -> None:
+    def __init__(self, world: World, volume: Volume) -> None:
         models = Models(volume, world.board.models)
         views = Views(
             checks=world.board.checks,
@@ -48,7 +48,7 @@ class Api:
             models=models.page,
         )
         commands = Commands(
-            token=token,
+            token=None,
             sync=lambda model: world.dirty.mark(model, why="API"),
             rollback=world.overrides.rollback,
             pin=world.overrides.pin,

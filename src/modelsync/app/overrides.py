@@ -25,6 +25,7 @@ Refetching = Callable[[Manifest, Writer, str, threading.Event], None]
 """Bring a remembered revision back to the volume; told the manifest, the writer, a sync's id and when to stop."""
 
 _BUSY_SECONDS = 0.5
+_SHORT = 12  # characters of a revision's name, in words
 _UNKNOWN = Digest("")
 """Names no listing: the next look at the bucket compares the files."""
 
@@ -101,7 +102,7 @@ class Overrides:
     def _switch(self, found: OnVolume, manifest: Manifest, reason: str, sync_id: str, writer: Writer) -> Overridden:
         before, now = found.current, self._clock.now()
         left = before.revision if before and before.revision != manifest.revision else None
-        pin = f"rolled back {f'from {left} ' if left else ''}by {self._by}"
+        pin = f"rolled back {f'from {left[:_SHORT]} ' if left else ''}by {self._by}"
         current = succeed(before, manifest, now=now, listing=manifest.listing, pin=pin, rolled_back=True)
         try:
             writer.publish(current, manifest)
