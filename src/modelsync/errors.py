@@ -13,6 +13,7 @@
     │   ├── QueueUnavailable    the same for SQS
     │   ├── ServiceUnavailable  the same for a worker's HTTP interface
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
+    │   │   ├── NoRoom          a download does not fit, unless older revisions go
     │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
     │   ├── VerificationFailed  the bytes are not the ones that S3 has on record
     │   └── ModelBusy           another worker holds the model's writer lock
@@ -133,6 +134,18 @@ class VolumeFailed(TryAgain):
     def __init__(self, message: str, reason: VolumeReason = "other") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NoRoom(VolumeFailed):
+    """A download does not fit on the volume.
+
+    Attributes:
+        bytes_short: how much more would have to be free.
+    """
+
+    def __init__(self, message: str, bytes_short: int) -> None:
+        super().__init__(message, "full")
+        self.bytes_short = bytes_short
 
 
 class FileUnreadable(VolumeFailed):

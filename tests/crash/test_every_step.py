@@ -6,6 +6,7 @@ and leave nothing behind.
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
+from modelsync.core.retention import RetentionRules
 from support.crash import DIED, die_before, in_child, names, seen_by_a_reader
 from support.damage import flip
 from support.world import World
@@ -186,5 +188,43 @@ def test_death_while_a_model_is_withdrawn_leaves_it_whole_or_gone(tmp_path: Path
 
         assert in_child(recover) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == V1, f"step {step}"
+        shutil.rmtree(base)
+    assert step > 8, "the steps were really counted"
+
+
+def test_death_while_a_revision_is_removed_leaves_what_readers_see_and_no_rest(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+
+    def keeper(base: Path) -> World:
+        return World(base, store=FakeStore(), retention=RetentionRules(keep=0, stale_seconds=0))
+
+    def publish() -> None:
+        for files in (V1, V2):
+            assert world(template, files).sync("alice").outcome is Outcome.SUCCESS
+
+    assert in_child(publish) == 0
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        shutil.copytree(template, base, symlinks=True)
+
+        def work(base: Path = base, step: int = step) -> None:
+            made = keeper(base)
+            die_before(step)
+            assert [item for item in made.collect() if item.remove]
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert seen_by_a_reader(base) == V2, f"step {step}"
+
+        def recover(base: Path = base) -> None:
+            keeper(base).collect()
+
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) == V2, f"step {step}"
+        assert len(os.listdir(base / ".modelsync/models/alice/revisions")) == 1, f"step {step}"
+        assert not [name for name in names(base) if ".tmp-" in name], f"step {step}"
         shutil.rmtree(base)
     assert step > 8, "the steps were really counted"

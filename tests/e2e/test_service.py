@@ -27,7 +27,7 @@ def test_an_upload_reaches_readers_and_its_message_is_deleted(setting: Setting, 
     until(lambda: bucket.messages() == (0, 0), "the messages' deletion")
     status, health = worker.get("/health")
     assert (status, health["status"]) == (200, "healthy")
-    assert set(health["checks"]) == {"s3", "queue:model_sync", "volume", "sync", "scrub", "deletions"}
+    assert set(health["checks"]) == {"s3", "queue:model_sync", "volume", "sync", "scrub", "deletions", "retention"}
     assert all(set(check) == {"status", "reason", "since"} for check in health["checks"].values())
     assert worker.get("/live") == (200, {"status": "live"})
     assert worker.metric("event_to_publish_seconds_count") == 1

@@ -13,7 +13,7 @@ from modelsync.adapters.volume.files import disk_usage
 from modelsync.app.space import SpaceLedger
 from modelsync.core.facts import Outcome
 from modelsync.core.parts import MIB
-from modelsync.core.space import SpaceRules, too_full
+from modelsync.core.space import Shortage, SpaceRules, shortage
 from modelsync.errors import VolumeFailed
 from modelsync.ports import Space
 from support.mounts import mounted
@@ -23,25 +23,30 @@ V1 = {"model.onnx": b"weights 1"}
 
 
 def test_what_is_needed_must_leave_the_least_free() -> None:
-    fits = too_full(10, SpaceRules(15), free_bytes=30, reserved_bytes=5, used_bytes=99)
+    fits = shortage(10, SpaceRules(15), free_bytes=30, reserved_bytes=5, used_bytes=99)
     assert fits is None
-    reason = too_full(11, SpaceRules(15), free_bytes=30, reserved_bytes=5, used_bytes=99)
-    assert reason == (
+    assert shortage(11, SpaceRules(15), free_bytes=30, reserved_bytes=5, used_bytes=99) == Shortage(
+        1,
         "11 bytes are needed, 30 bytes are free, 5 bytes of them for downloads under way, and 15 bytes must stay free:"
-        " enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"
+        " enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES",
     )
-    assert "2.0 GiB are needed, 1.5 MiB are free, and 0 bytes" in (
-        too_full(2 << 30, SpaceRules(), free_bytes=3 << 19, reserved_bytes=0, used_bytes=0) or ""
-    )
+    large = shortage(2 << 30, SpaceRules(), free_bytes=3 << 19, reserved_bytes=0, used_bytes=0)
+    assert large is not None
+    assert "2.0 GiB are needed, 1.5 MiB are free, and 0 bytes" in large.reason
 
 
 def test_the_budget_counts_what_is_used_and_what_is_promised() -> None:
     rules = SpaceRules(budget_bytes=100)
-    assert too_full(30, rules, free_bytes=1000, reserved_bytes=20, used_bytes=50) is None
-    assert too_full(31, rules, free_bytes=1000, reserved_bytes=20, used_bytes=50) == (
+    assert shortage(30, rules, free_bytes=1000, reserved_bytes=20, used_bytes=50) is None
+    assert shortage(31, rules, free_bytes=1000, reserved_bytes=20, used_bytes=50) == Shortage(
+        1,
         "31 bytes are needed, and 50 bytes of the 100 bytes that modelsync may use are left, 20 bytes of them for"
-        " downloads under way: raise VOLUME_BUDGET_BYTES, or remove models from the bucket"
+        " downloads under way: raise VOLUME_BUDGET_BYTES, or remove models from the bucket",
     )
+    both = SpaceRules(min_free_bytes=900, budget_bytes=100)
+    short = shortage(60, both, free_bytes=910, reserved_bytes=0, used_bytes=50)
+    assert short is not None
+    assert short.bytes_short == 50, "the larger of 10 over the budget and 50 too few free"
 
 
 class Small:

@@ -15,6 +15,7 @@ from modelsync.adapters.volume import LocalVolume
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.board import Board
 from modelsync.app.breaker import Breaker
+from modelsync.app.collect import CollectOptions, Collector
 from modelsync.app.compare import Comparison
 from modelsync.app.decide import DecideOptions, Decider
 from modelsync.app.dirty import DirtyModels, Work
@@ -32,6 +33,7 @@ from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
+from modelsync.core.retention import RetentionRules, Verdict
 from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
 
@@ -54,6 +56,7 @@ class World:
         bandwidth: int = 0,
         volume: LocalVolume | None = None,
         rules: DeletionRules | None = None,
+        retention: RetentionRules | None = None,
         stale_seconds: float = 86400.0,
     ) -> None:
         self.base = base
@@ -74,6 +77,10 @@ class World:
         )
         self.rules = rules or DeletionRules()
         self.breaker = Breaker(self.volume, self.clock, self.observe, self.rules)
+        self.space = SpaceRules(min_free_bytes, budget_bytes)
+        self.collector = Collector(
+            self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
+        )
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -89,7 +96,8 @@ class World:
             breaker=self.breaker,
             clock=self.clock,
             observe=self.observe,
-            options=SyncOptions("s3://test/", SpaceRules(min_free_bytes, budget_bytes)),
+            make_room=self.collector.make_room,
+            options=SyncOptions("s3://test/", self.space),
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -179,6 +187,10 @@ class World:
         for revision, finding in self.verify(model).findings:
             if revision is not None:
                 self.repairer.settle(ModelId(model), revision, [finding.path], lambda _count: None, stop=self.stop)
+
+    def collect(self) -> list[Verdict]:
+        """Remove what no rule keeps; return what was looked at."""
+        return self.collector.sweep(lambda: None)
 
     def repair(self, model: str) -> SyncResult:
         """What `verify --repair` and the scrub do."""

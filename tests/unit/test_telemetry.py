@@ -16,6 +16,7 @@ from modelsync.core.health import Status
 from modelsync.core.manifest import Reconciled, Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.retention import Why
 from modelsync.telemetry.logs import FactLogger, LogOptions, configure_logging
 from modelsync.telemetry.metrics import TABLE, Metrics
 
@@ -61,6 +62,8 @@ ALL = [
     facts.QueueReceiveFailed("q", "why"),
     facts.HealthChanged("s3", Status.DEGRADED, "why"),
     facts.VolumeMeasured(10, 5, reconciled=True),
+    facts.RevisionRemoved(A, R, Why.SUPERSEDED, "why", 7),
+    facts.LeasesSeen({A: 2}),
     facts.DamageFound(A, R, ROTTEN, seen=True),
     facts.BytesScrubbed(7),
     facts.ScrubFinished(Scrubbed(1.0, files=1, finished_at=3.0)),

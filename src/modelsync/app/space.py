@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modelsync.core.space import SpaceRules, too_full
-from modelsync.errors import VolumeFailed
+from modelsync.core.space import SpaceRules, shortage
+from modelsync.errors import NoRoom
 from modelsync.ports import Volume
 
 
@@ -39,19 +39,19 @@ class SpaceLedger:
             needed_bytes: what it will write beyond what staging has.
 
         Raises:
-            VolumeFailed: it does not fit.
+            NoRoom: it does not fit.
         """
         reservation = Reservation(needed_bytes)
         with self._lock:
-            reason = too_full(
+            short = shortage(
                 needed_bytes,
                 self._rules,
                 free_bytes=self._volume.space().free_bytes,
                 reserved_bytes=sum(other.left_bytes for other in self._reservations),
                 used_bytes=self._volume.used_bytes() if self._rules.budget_bytes else 0,
             )
-            if reason is not None:
-                raise VolumeFailed(reason, "full")
+            if short is not None:
+                raise NoRoom(short.reason, short.bytes_short)
             self._reservations.add(reservation)
         try:
             yield reservation

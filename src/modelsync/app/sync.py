@@ -6,6 +6,7 @@ Whatever asks for a sync (an event, a timer, a command) comes through here.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -42,6 +43,7 @@ from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
     ModelBusy,
+    NoRoom,
     ObjectChanged,
     Rejected,
     TryAgain,
@@ -79,6 +81,7 @@ class ModelSync:
         breaker: Breaker,
         clock: Clock,
         observe: Observer,
+        make_room: Callable[[int, Beat], bool],
         options: SyncOptions,
     ) -> None:
         self._store = store
@@ -88,6 +91,7 @@ class ModelSync:
         self._departures = Departures(decider, breaker, observe)
         self._clock = clock
         self._observe = observe
+        self._make_room = make_room
         self._options = options
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
@@ -102,7 +106,7 @@ class ModelSync:
         context = SyncContext(work.model, work.sync_id, self._clock, self._observe, stop, beat)
         start = self._clock.monotonic()
         try:
-            result = self._locked(work, context)
+            result = self._with_room(work, context)
         except ModelBusy as error:
             result = SyncResult(Outcome.BUSY, str(error), wait_seconds=_BUSY_RETRY_SECONDS)
         except (TryAgain, ObjectChanged, ConfigurationError) as error:
@@ -138,6 +142,15 @@ class ModelSync:
         ):
             return Leave(held, decision.since, known=True)
         return decision
+
+    def _with_room(self, work: Work, context: SyncContext) -> SyncResult:
+        try:
+            return self._locked(work, context)
+        except NoRoom as error:
+            # Without the model's lock: older revisions of its own may have to go.
+            if not self._make_room(error.bytes_short, context.beat):
+                raise
+            return self._locked(work, context)
 
     def _locked(self, work: Work, context: SyncContext) -> SyncResult:
         with self._volume.writer(work.model) as writer:

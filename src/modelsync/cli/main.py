@@ -114,6 +114,18 @@ def status(
     show_status(model, url=url, json=json)
 
 
+@app.command("gc")
+def collect(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say of each revision what would become of it.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove revisions that no rule keeps, as the service does by itself. Needs no AWS."""
+    from modelsync.cli.collect import collect_once
+
+    raise typer.Exit(collect_once(dry_run=dry_run, json=json))
+
+
 @app.command()
 def rollback(
     model: Annotated[str, typer.Argument(help="The model.")],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from modelsync.adapters.aws import AwsOptions
 from modelsync.adapters.s3 import S3Options
+from modelsync.app.collect import CollectOptions
 from modelsync.app.decide import DecideOptions
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
@@ -14,6 +15,7 @@ from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
 from modelsync.core.deletions import DeletionRules, Policy
 from modelsync.core.names import Naming
+from modelsync.core.retention import RetentionRules
 from modelsync.core.space import SpaceRules
 from modelsync.telemetry.logs import LogOptions
 
@@ -98,12 +100,19 @@ def push(settings: Settings) -> PushOptions:
     return PushOptions(concurrency=settings.transfer_concurrency)
 
 
+def space(settings: Settings) -> SpaceRules:
+    """What is left alone on the volume."""
+    return SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes)
+
+
+def collect(settings: Settings) -> CollectOptions:
+    """Which revisions are kept."""
+    return CollectOptions(RetentionRules(settings.keep_revisions, settings.stale_revision_seconds), space(settings))
+
+
 def sync(settings: Settings) -> SyncOptions:
     """What a sync goes by."""
-    return SyncOptions(
-        source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}",
-        space=SpaceRules(settings.volume_min_free_bytes, settings.volume_budget_bytes),
-    )
+    return SyncOptions(source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}", space=space(settings))
 
 
 def logs(settings: Settings) -> LogOptions:

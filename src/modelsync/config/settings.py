@@ -92,16 +92,18 @@ class Settings(BaseModel):
     ] = 0  # fmt: skip
 
     # Retention
-    keep_revisions: Annotated[int, Field(ge=0), Note("Revisions kept beside the current one.", in_effect=False)] = 2
+    keep_revisions: Annotated[int, Field(ge=0), Note("Revisions kept beside the current one.")] = 2
     stale_revision_seconds: Annotated[
-        float, Field(ge=0), Note("Least time between being superseded and removal.", in_effect=False)
+        float, Field(ge=0), Note("Least time between being superseded and removal; readers with a lease have longer.")
     ] = 900.0
     volume_budget_bytes: Annotated[
         int, Field(ge=0),
-        Note("What modelsync may use of the volume; a download that would break it is refused. 0: all of it."),
+        Note("What modelsync may use of the volume; a download that would break it evicts, or is refused. 0: all."),
     ] = 0  # fmt: skip
     volume_min_free_bytes: Annotated[
-        int, Field(ge=0), Note("Kept free on the volume: a download that would break it is refused.")
+        int,
+        Field(ge=0),
+        Note("Kept free on the volume: a download that would break it evicts older revisions first, or is refused."),
     ] = 1 << 30
     delete_policy: Annotated[
         Literal["keep", "unpublish"], one_of("keep", "unpublish"),

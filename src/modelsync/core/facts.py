@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ from modelsync.core.health import Status
 from modelsync.core.manifest import Reconciled, Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.retention import Why
 from modelsync.errors import VolumeReason
 
 
@@ -340,6 +342,24 @@ class HealthChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionRemoved:
+    """A revision that was out of use is gone from the volume. `size_bytes`: what that freed; 0: not measured."""
+
+    model: ModelId
+    revision: Revision
+    why: Why
+    reason: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesSeen:
+    """How many revisions of which models readers hold leases on; models without are left out."""
+
+    revisions: Mapping[ModelId, int]
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeMeasured:
     """How large the volume is, how much of it is free, and whether a comparison ever finished on it."""
 
@@ -459,6 +479,8 @@ Fact = (
     | QueueReceiveFailed
     | HealthChanged
     | VolumeMeasured
+    | RevisionRemoved
+    | LeasesSeen
     | DamageFound
     | BytesScrubbed
     | ScrubFinished

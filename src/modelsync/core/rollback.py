@@ -105,7 +105,10 @@ def _earlier(published: Published, remembered: Collection[Revision]) -> Revision
                 return revision
     others = ({*published.kept, *remembered}) - {published.linked}
     hint = f"; name one to go to it: {some(others)}" if others else ""
-    return Impossible(f"there is nothing to roll back to: no earlier revision is on the volume or on record{hint}")
+    return Impossible(
+        "there is nothing to roll back to: no revision that readers saw before, and that was not rolled back from,"
+        f" is on the volume or on record{hint}"
+    )
 
 
 def _named(published: Published, remembered: Collection[Revision], to: str) -> Revision | Impossible:

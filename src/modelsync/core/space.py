@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_UNITS = ("bytes", "KiB", "MiB", "GiB")
+from modelsync.core.words import size
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,18 @@ class SpaceRules:
     budget_bytes: int = 0
 
 
-def too_full(
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A download does not fit: `bytes_short` more would have to be free, and `reason` says of which rule."""
+
+    bytes_short: int
+    reason: str
+
+
+def shortage(
     needed_bytes: int, rules: SpaceRules, *, free_bytes: int, reserved_bytes: int, used_bytes: int
-) -> str | None:
-    """Return why a download must not begin, or None if it may.
+) -> Shortage | None:
+    """Return what is short for a download, or None if it may begin. With 0 bytes: what is short already.
 
     Args:
         needed_bytes: what it will write.
@@ -32,29 +40,20 @@ def too_full(
         reserved_bytes: what other downloads still will write.
         used_bytes: what modelsync uses of the volume now; counts only where there is a budget.
     """
-    others = f", {_size(reserved_bytes)} of them for downloads under way" if reserved_bytes else ""
+    others = f", {size(reserved_bytes)} of them for downloads under way" if reserved_bytes else ""
     left = rules.budget_bytes - used_bytes - reserved_bytes - needed_bytes
     if rules.budget_bytes and left < 0:
         rest = max(rules.budget_bytes - used_bytes, 0)
-        return (
-            f"{_size(needed_bytes)} are needed, and {_size(rest)} of the {_size(rules.budget_bytes)} that modelsync may"
-            f" use are left{others}: raise VOLUME_BUDGET_BYTES, or remove models from the bucket"
+        return Shortage(
+            max(-left, rules.min_free_bytes + reserved_bytes + needed_bytes - free_bytes),
+            f"{size(needed_bytes)} are needed, and {size(rest)} of the {size(rules.budget_bytes)} that modelsync may"
+            f" use are left{others}: raise VOLUME_BUDGET_BYTES, or remove models from the bucket",
         )
-    min_free_bytes = rules.min_free_bytes
-    if free_bytes - reserved_bytes - needed_bytes >= min_free_bytes:
+    short = rules.min_free_bytes + reserved_bytes + needed_bytes - free_bytes
+    if short <= 0:
         return None
-    return (
-        f"{_size(needed_bytes)} are needed, {_size(free_bytes)} are free{others}, and {_size(min_free_bytes)} must stay"
-        " free: enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES"
+    return Shortage(
+        short,
+        f"{size(needed_bytes)} are needed, {size(free_bytes)} are free{others}, and {size(rules.min_free_bytes)}"
+        " must stay free: enlarge the volume, free space on it, or lower VOLUME_MIN_FREE_BYTES",
     )
-
-
-def _size(size_bytes: int) -> str:
-    """A size for people.
-
-    Examples:
-        >>> _size(3 << 29)
-        '1.5 GiB'
-    """
-    power = min((max(size_bytes, 1).bit_length() - 1) // 10, len(_UNITS) - 1)
-    return f"{size_bytes / (1 << 10 * power):.{1 if power else 0}f} {_UNITS[power]}"

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 _LAST_SECOND = 253402300799  # of the year 9999
 _NAMED = 5
+_SIZES = ("bytes", "KiB", "MiB", "GiB")
+_SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def moment(seconds: float) -> str:
@@ -31,3 +33,36 @@ def some(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
     return ", ".join(ordered[:_NAMED]) + more
+
+
+def duration(seconds: float) -> str:
+    """A span of time, in its two largest units.
+
+    Examples:
+        >>> duration(0.4)
+        '0 s'
+        >>> duration(90)
+        '1 min 30 s'
+        >>> duration(7200)
+        '2 h'
+    """
+    left = int(seconds)
+    words: list[str] = []
+    for length, name in _SPANS:
+        count, left = divmod(left, length)
+        if count and len(words) < 2:
+            words.append(f"{count} {name}")
+        elif words:
+            break
+    return " ".join(words) or "0 s"
+
+
+def size(size_bytes: int) -> str:
+    """A number of bytes.
+
+    Examples:
+        >>> size(3 << 29)
+        '1.5 GiB'
+    """
+    power = min((max(size_bytes, 1).bit_length() - 1) // 10, len(_SIZES) - 1)
+    return f"{size_bytes / (1 << 10 * power):.{1 if power else 0}f} {_SIZES[power]}"

@@ -28,6 +28,7 @@ from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import RemoteObject, Revision, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
+from modelsync.core.retention import Holding, Holdings
 from modelsync.core.verify import Entry
 
 
@@ -373,6 +374,14 @@ class Volume(Protocol):
         """
         ...
 
+    def holdings(self, model: ModelId) -> Holdings:
+        """What the volume has of a model. A lease that is seen counts as a use of its revision, for `weigh`."""
+        ...
+
+    def weigh(self, held: Holding) -> Holding:
+        """Fill in a directory's size and last use."""
+        ...
+
     def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
         """Published files of any model that have this size and ETag; some may be gone."""
         ...
@@ -456,6 +465,21 @@ class Writer(Protocol):
 
     def protect(self, revision: Revision, path: RelPath) -> None:
         """Make a kept revision's file read-only again."""
+        ...
+
+    def remove(self, name: str) -> bool:
+        """Remove a directory of a revision: renamed away first, durably, then deleted.
+
+        Args:
+            name: the directory's, as `Volume.holdings` tells it.
+
+        Returns:
+            Whether it is gone. It is not if readers see it, lease it or, on NFS, have files of it open.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Remove the records of a model that has left no revision."""
         ...
 
     def record(self, current: Current) -> None:

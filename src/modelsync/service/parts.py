@@ -13,6 +13,7 @@ from modelsync.adapters.volume import LocalVolume
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.board import Board
 from modelsync.app.breaker import Breaker
+from modelsync.app.collect import Collector
 from modelsync.app.compare import Comparison
 from modelsync.app.decide import Decider
 from modelsync.app.dirty import DirtyModels
@@ -31,7 +32,11 @@ class FanOut:
     """Implements `ports.Observer`: hands each fact to all sinks."""
 
     def __init__(self, sinks: Sequence[Observer]) -> None:
-        self._sinks = tuple(sinks)
+        self._sinks = list(sinks)
+
+    def add(self, sink: Observer) -> None:
+        """Tell one more sink, from now on."""
+        self._sinks.append(sink)
 
     def __call__(self, fact: Fact, /) -> None:
         """Hand a fact on."""
@@ -54,6 +59,7 @@ class Parts:
     sync: ModelSync
     comparison: Comparison
     refetch: Refetcher
+    collector: Collector
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -76,6 +82,8 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     dirty = DirtyModels(clock)
     namespace = Namespace()
     breaker = Breaker(volume, clock, observe, options.deletions(settings))
+    collector = Collector(volume, clock, observe, options.collect(settings))
+    observe.add(collector)
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -92,6 +100,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
         breaker=breaker,
         clock=clock,
         observe=observe,
+        make_room=collector.make_room,
         options=options.sync(settings),
     )
     return Parts(
@@ -121,6 +130,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
         ),
+        collector=collector,
     )
 
 

@@ -131,6 +131,7 @@ class Service:
         spawn("reconcile", self.reconciler.run, draining, silence_seconds=_RECEIVE_SILENCE_SECONDS)
         janitor = Janitor(parts.volume, parts.clock, parts.observe)
         spawn("janitor", janitor.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
+        spawn("collect", parts.collector.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         if (rate := self.configuration.settings.scrub_bytes_per_second) > 0:
             scrubber = Scrubber(
                 volume=parts.volume, dirty=parts.dirty, clock=parts.clock, observe=parts.observe, bytes_per_second=rate
@@ -157,7 +158,8 @@ class Service:
             release.start()
         for release in releases:
             release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
-        self.supervisor.join("scrub", now + grace_seconds)
+        for loop in ("scrub", "collect"):
+            self.supervisor.join(loop, now + grace_seconds)
         self.parts.close()
         self.http.stop()
 

@@ -154,6 +154,9 @@ class FactLogger:
             case facts.ScrubFinished(found):
                 say("info", "scrub finished", files=found.files, size_bytes=found.size_bytes, damaged=found.damaged,
                     started_at=found.started_at)  # fmt: skip
+            case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
+                say("info", "revision removed", model=model, revision=revision, why=why.value, reason=reason,
+                    size_bytes=size_bytes or None)  # fmt: skip
             case facts.ReconcileStarted(why):
                 say("debug", "reconcile started", why=why)
             case facts.ReconcileFinished(found, seconds):

@@ -90,6 +90,10 @@ TABLE: tuple[MetricSpec, ...] = (
                "Bytes of published files read by the scrub."),
     MetricSpec("modelsync_last_scrub_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
                "End of the scrub's last pass over the volume."),
+    MetricSpec("modelsync_revisions_removed_total", "counter", "revisions", ("reason",), "stable",
+               "Revisions removed from the volume: superseded, damaged, space, interrupted."),
+    MetricSpec("modelsync_lease_holders", "gauge", "revisions", ("model",), "stable",
+               "Revisions of a model that readers held a lease on when they were looked at last."),
     MetricSpec("modelsync_volume_bytes", "gauge", "bytes", ("kind",), "stable", "The volume: total and free."),
     MetricSpec("modelsync_volume_errors_total", "counter", "errors", ("reason",), "stable",
                "Times that the volume failed or had no room: full, quota, io, read_only, permission, stale, other."),
@@ -158,7 +162,7 @@ class Metrics:
         histogram = self._histograms[f"modelsync_{name}"]
         (histogram.labels(*labels) if labels else histogram).observe(max(seconds, 0.0))
 
-    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912 - one case for each kind of fact
+    def __call__(self, fact: Fact, /) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each kind of fact
         """Take a fact."""
         match fact:
             case facts.BytesFetched(count=count):
@@ -200,6 +204,12 @@ class Metrics:
                 self._count("scrubbed_bytes_total", by=count)
             case facts.ScrubFinished(Scrubbed(finished_at=float(finished_at))):
                 self._gauges["modelsync_last_scrub_success_timestamp_seconds"].set(finished_at)
+            case facts.RevisionRemoved(why=why):
+                self._count("revisions_removed_total", why)
+            case facts.LeasesSeen(revisions):
+                self._gauges["modelsync_lease_holders"].clear()
+                for model, number in revisions.items():
+                    self._gauges["modelsync_lease_holders"].labels(model).set(number)
             case facts.VolumeMeasured(total_bytes, free_bytes):
                 self._gauges["modelsync_volume_bytes"].labels("total").set(total_bytes)
                 self._gauges["modelsync_volume_bytes"].labels("free").set(free_bytes)

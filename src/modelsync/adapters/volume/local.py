@@ -23,6 +23,7 @@ from modelsync.adapters.volume.files import (
     volume_errors,
 )
 from modelsync.adapters.volume.history import recall, remembered
+from modelsync.adapters.volume.holdings import holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, revision_in
 from modelsync.adapters.volume.reading import chunks_of, entries_in
@@ -37,6 +38,7 @@ from modelsync.adapters.volume.writer import LocalWriter, linked_revision, read_
 from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled, Scrubbed
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
+from modelsync.core.retention import Holding, Holdings
 from modelsync.core.verify import Entry
 from modelsync.errors import FileUnreadable, ModelBusy, VolumeFailed, VolumeUnusable
 from modelsync.ports import Held, Space
@@ -172,6 +174,17 @@ class LocalVolume:
             if directory is None:
                 raise FileUnreadable(f"revision {revision} of {model} is not on the volume any more")
             yield from chunks_of(files_of(directory) / path, chunk_bytes)
+
+    def holdings(self, model: ModelId) -> Holdings:
+        """What the volume has of a model."""
+        paths = ModelPaths(self._base, model)
+        with volume_errors(f"look at the revisions of {model}"):
+            return Holdings(read_current(paths), holdings_of(paths))
+
+    def weigh(self, held: Holding) -> Holding:
+        """Fill in a directory's size and last use."""
+        with volume_errors(f"measure {held.name} of {held.model}"):
+            return weighed(ModelPaths(self._base, held.model), held)
 
     def find(self, size_bytes: int, etag: str) -> list[Held]:
         """Published files of any model that have this size and ETag; some may be gone."""

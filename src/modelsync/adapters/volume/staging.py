@@ -268,7 +268,7 @@ class LocalStaging:
         with volume_errors(f"complete revision {manifest.revision}"):
             manifest_of(self._directory).unlink(missing_ok=True)
             write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
-            lease_of(self._directory).touch(mode=0o444)
+            lease_of(self._directory).touch(mode=0o644)
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)

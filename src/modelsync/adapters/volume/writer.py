@@ -18,6 +18,7 @@ from modelsync.adapters.volume.files import (
     volume_errors,
 )
 from modelsync.adapters.volume.history import remember
+from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
 from modelsync.adapters.volume.revisions import free_directory, linked_directory, read_manifest, whole_directory
@@ -141,6 +142,18 @@ class LocalWriter:
             directory = whole_directory(self._paths, revision)
             if directory is not None:
                 make_read_only(files_of(directory) / path)
+
+    def remove(self, name: str) -> bool:
+        """Remove a directory of a revision that nobody sees or leases; tell whether it is gone."""
+        with volume_errors(f"remove {name} of {self._paths.model}"):
+            return remove_holding(self._paths, name)
+
+    def forget(self) -> None:
+        """Remove the records of a model that has left no revision."""
+        with volume_errors(f"forget {self._paths.model}"):
+            for name in names_in(self._paths.home):
+                if name != self._paths.lock.name:
+                    remove_tree(self._paths.home / name)
 
     def record(self, current: Current) -> None:
         """Write the record alone."""

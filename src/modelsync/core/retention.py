@@ -1,0 +1,175 @@
+"""Which revisions stay on the volume, and why the others go: a total function that explains itself.
+
+After `ApplyPolicy` of restic (internal/restic/snapshot_policy.go): everything that is looked at gets a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from modelsync.core.manifest import Current
+from modelsync.core.names import ModelId
+from modelsync.core.objects import Revision
+from modelsync.core.words import duration
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """What is kept.
+
+    Attributes:
+        keep: revisions per model beside the one that readers see.
+        stale_seconds: least time between a revision's last day and its removal, for readers that hold no lease.
+    """
+
+    keep: int = 2
+    stale_seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A directory of a revision.
+
+    Attributes:
+        model, revision: what it holds.
+        name: the directory's; a revision that was built anew has several.
+        made_at: when it was last put together or set aside, in seconds since the epoch.
+        linked: readers see it.
+        whole: it can be used; else it was found damaged.
+        leased: a reader holds a lease on it.
+        renamed: it was renamed away to be removed, and is no revision any more.
+        size_bytes: what its removal frees, as far as that is known.
+        used_at: when it was last seen in use; 0: not known.
+    """
+
+    model: ModelId
+    revision: Revision
+    name: str
+    made_at: float
+    linked: bool = False
+    whole: bool = True
+    leased: bool = False
+    renamed: bool = False
+    size_bytes: int = 0
+    used_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the volume has of one model: its record, and the directories of its revisions."""
+
+    current: Current | None
+    directories: tuple[Holding, ...] = ()
+
+
+class Why(StrEnum):
+    """Why a revision is removed, as metrics tell it."""
+
+    SUPERSEDED = "superseded"
+    DAMAGED = "damaged"
+    SPACE = "space"
+    INTERRUPTED = "interrupted"
+
+
+class Rank(StrEnum):
+    """What goes first when space is needed, in this order."""
+
+    SUPERSEDED = "1 superseded"
+    GONE = "2 gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a directory.
+
+    Attributes:
+        holding: the directory.
+        reason: for people.
+        remove: why it goes; None: it stays.
+        rank: it may go if space is needed.
+    """
+
+    holding: Holding
+    reason: str
+    remove: Why | None = None
+    rank: Rank | None = None
+
+
+def retain(found: Holdings, rules: RetentionRules, *, now: float) -> list[Verdict]:
+    """Judge all directories of one model, in their order; `now` in seconds since the epoch."""
+    current = found.current
+    superseded = sorted(
+        (held for held in found.directories if held.whole and not held.renamed and not _last(current, held)),
+        key=lambda held: (ended_at(current, held), held.name),
+        reverse=True,
+    )
+    kept = {held.name for held in superseded[: rules.keep]}
+    return [_verdict(current, held, rules, now=now, counted=held.name in kept) for held in found.directories]
+
+
+def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
+    """Have more go, least recently used first, until so much is freed or nothing more may go.
+
+    Args:
+        verdicts: of all models, sizes filled in where there is a rank.
+        need_bytes: what is to be freed, beside what goes anyway.
+    """
+    found = list(verdicts)
+    order = sorted(
+        (item for item in found if item.rank is not None),
+        key=lambda item: (item.rank or "", item.holding.used_at, item.holding.model, item.holding.name),
+    )
+    chosen = set()
+    for item in order:
+        if need_bytes <= 0:
+            break
+        chosen.add((item.holding.model, item.holding.name))
+        need_bytes -= item.holding.size_bytes
+    return [
+        replace(item, reason=f"space is needed: {item.reason}", remove=Why.SPACE, rank=None)
+        if (item.holding.model, item.holding.name) in chosen
+        else item
+        for item in found
+    ]
+
+
+def ended_at(current: Current | None, held: Holding) -> float:
+    """When readers saw a directory last, as far as is known: then its clock starts."""
+    if current is None:
+        return held.made_at
+    if _last(current, held):
+        return current.unpublished_at or current.published_at
+    if not held.whole:
+        repaired_at = current.published_at if current.revision == held.revision else 0.0
+        return max(held.made_at, repaired_at)
+    # By a worker's clock where there is a record; directories have the file server's.
+    return max((old.superseded_at for old in current.previous if old.revision == held.revision), default=held.made_at)
+
+
+def _last(current: Current | None, held: Holding) -> bool:
+    """Whether it is the one on record: what readers see, or saw last."""
+    return current is not None and held.whole and held.revision == current.revision
+
+
+def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, now: float, counted: bool) -> Verdict:
+    if held.renamed:
+        return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
+    published = current is not None and current.unpublished_at is None
+    if held.linked or (published and _last(current, held)):
+        pinned = f", pinned: {current.pin}" if current is not None and current.pin is not None else ""
+        return Verdict(held, f"readers see it{pinned}")
+    if held.leased:
+        return Verdict(held, "a reader holds a lease on it")
+    age = now - ended_at(current, held)
+    since = f"{duration(max(age, 0.0))} ago"
+    if age < rules.stale_seconds:
+        return Verdict(held, f"out of use since {since}, and kept for {duration(rules.stale_seconds)}")
+    if not held.whole:
+        return Verdict(held, f"set aside as damaged, {since}", Why.DAMAGED)
+    if _last(current, held):
+        return Verdict(held, f"the model left the bucket; withdrawn {since}", rank=Rank.GONE)
+    if counted:
+        return Verdict(held, f"one of the last {rules.keep}, superseded {since}", rank=Rank.SUPERSEDED)
+    return Verdict(held, f"superseded {since}, and no more one of the last {rules.keep}", Why.SUPERSEDED)

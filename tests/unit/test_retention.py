@@ -1,0 +1,190 @@
+"""Which revisions stay, and why: cases as they are told to people, and rules that hold for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelsync.core.manifest import Current, Superseded
+from modelsync.core.names import ModelId
+from modelsync.core.objects import Digest, Revision
+from modelsync.core.retention import Holding, Holdings, Rank, RetentionRules, Verdict, Why, make_room, retain
+
+A = ModelId("alice")
+NOW = 1_000_000.0
+RULES = RetentionRules(keep=1, stale_seconds=900)
+RECORD = Current(
+    A, Revision("r4"), Digest("d"), NOW - 60,
+    previous=(
+        Superseded(Revision("r3"), NOW - 60),
+        Superseded(Revision("r2"), NOW - 7200),
+        Superseded(Revision("r1"), NOW - 90000),
+    ),
+)  # fmt: skip
+
+
+def directory(name: str, *, made_at: float = NOW - 100_000, **more: object) -> Holding:
+    return Holding(A, Revision(name.partition(".")[0]), name, made_at, **more)  # type: ignore[arg-type]
+
+
+def told(current: Current | None, *directories: Holding, rules: RetentionRules = RULES) -> list[str]:
+    """The verdicts as lines."""
+    verdicts = retain(Holdings(current, directories), rules, now=NOW)
+    return [f"{'-' if item.remove else '+'} {item.holding.name}: {item.reason}" for item in verdicts]
+
+
+def test_superseded_revisions_go_by_number_and_age() -> None:
+    found = told(RECORD, *(directory(f"r{number}", linked=number == 4) for number in (1, 2, 3, 4)))
+    assert found == [
+        "- r1: superseded 1 d 1 h ago, and no more one of the last 1",
+        "- r2: superseded 2 h ago, and no more one of the last 1",
+        "+ r3: out of use since 1 min ago, and kept for 15 min",
+        "+ r4: readers see it",
+    ]
+    assert told(RECORD, directory("r2"), rules=RULES) == ["+ r2: one of the last 1, superseded 2 h ago"]
+
+
+def test_a_lease_keeps_whatever_else_is_so() -> None:
+    assert told(RECORD, directory("r1", leased=True), directory("r2", leased=True, whole=False)) == [
+        "+ r1: a reader holds a lease on it",
+        "+ r2: a reader holds a lease on it",
+    ]
+
+
+def test_what_readers_see_stays_damaged_or_on_record_alone() -> None:
+    pinned = replace(RECORD, pin="by hand")
+    assert told(pinned, directory("r4", linked=True)) == ["+ r4: readers see it, pinned: by hand"]
+    assert told(RECORD, directory("r4", linked=True, whole=False)) == ["+ r4: readers see it"]
+    assert told(RECORD, directory("r4")) == ["+ r4: readers see it"], "the link is lost, and about to be mended"
+    assert told(None, directory("r4", linked=True)) == ["+ r4: readers see it"]
+
+
+def test_what_was_set_aside_goes_once_nobody_can_be_reading_it() -> None:
+    repaired = replace(RECORD, published_at=NOW - 1000)
+    assert told(repaired, directory("r4", whole=False), directory("r4.1", linked=True)) == [
+        "- r4: set aside as damaged, 16 min 40 s ago",
+        "+ r4.1: readers see it",
+    ]
+    assert told(RECORD, directory("r4", whole=False)) == ["+ r4: out of use since 1 min ago, and kept for 15 min"], (
+        "its readers were switched a minute ago"
+    )
+    assert told(RECORD, directory("r1", made_at=NOW - 5, whole=False)) == [
+        "+ r1: out of use since 5 s ago, and kept for 15 min"
+    ]
+
+
+def test_what_was_never_published_counts_from_when_it_was_made() -> None:
+    assert told(None, directory("r9", made_at=NOW - 10)) == ["+ r9: out of use since 10 s ago, and kept for 15 min"]
+    assert told(None, directory("r8", made_at=NOW - 7200), directory("r9", made_at=NOW - 3600)) == [
+        "- r8: superseded 2 h ago, and no more one of the last 1",
+        "+ r9: one of the last 1, superseded 1 h ago",
+    ]
+
+
+def test_the_last_revision_of_a_model_that_left_waits_for_space_to_be_needed() -> None:
+    left = replace(RECORD, unpublished_at=NOW - 3600)
+    [verdict] = retain(Holdings(left, (directory("r4"),)), RULES, now=NOW)
+    assert (verdict.reason, verdict.rank) == ("the model left the bucket; withdrawn 1 h ago", Rank.GONE)
+    recent = replace(RECORD, unpublished_at=NOW - 60)
+    assert told(recent, directory("r4")) == ["+ r4: out of use since 1 min ago, and kept for 15 min"]
+
+
+def test_an_interrupted_removal_is_finished() -> None:
+    assert told(RECORD, directory(".tmp-1", renamed=True, whole=False)) == ["- .tmp-1: its removal was interrupted"]
+
+
+def verdict(name: str, size_bytes: int, used_at: float, rank: Rank | None, model: str = "alice") -> Verdict:
+    held = Holding(ModelId(model), Revision(name), name, 0.0, size_bytes=size_bytes, used_at=used_at)
+    return Verdict(held, "why", rank=rank)
+
+
+def test_the_least_recently_used_goes_first_and_models_that_left_go_last() -> None:
+    found = [
+        verdict("gone", 10, 1.0, Rank.GONE, "bob"),
+        verdict("new", 10, 9.0, Rank.SUPERSEDED),
+        verdict("old", 10, 3.0, Rank.SUPERSEDED, "carol"),
+        verdict("seen", 10, 0.0, None),
+    ]
+
+    def going(need_bytes: int) -> list[str]:
+        return [item.holding.name for item in make_room(found, need_bytes) if item.remove is Why.SPACE]
+
+    assert [going(need) for need in (0, 1, 10, 11, 21, 1000)] == [
+        [], ["old"], ["old"], ["new", "old"], ["gone", "new", "old"], ["gone", "new", "old"],
+    ]  # fmt: skip
+    assert make_room(found, 1)[2].reason == "space is needed: why"
+
+
+times = st.floats(0, NOW, allow_nan=False)
+names = st.sampled_from([f"r{number}{again}" for number in range(5) for again in ("", ".1")])
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Holdings:
+    made = [
+        Holding(
+            A, Revision(name.partition(".")[0]), name, draw(times), whole=draw(st.booleans()),
+            leased=draw(st.booleans()), size_bytes=draw(st.integers(0, 100)), used_at=draw(times),
+        )
+        for name in sorted(draw(st.sets(names)))
+    ]  # fmt: skip
+    if made and draw(st.booleans()):
+        number = draw(st.integers(0, len(made) - 1))
+        made[number] = replace(made[number], linked=True)
+    previous = [
+        Superseded(Revision(f"r{draw(st.integers(0, 4))}"), draw(times)) for _ in range(draw(st.integers(0, 3)))
+    ]
+    pin = draw(st.sampled_from([None, "by hand"]))
+    record = Current(
+        A, Revision(f"r{draw(st.integers(0, 4))}"), Digest("d"), draw(times), tuple(previous), pin,
+        unpublished_at=draw(st.none() | times),
+    )  # fmt: skip
+    return Holdings(draw(st.sampled_from([record, None])), tuple(made))
+
+
+rules = st.builds(RetentionRules, keep=st.integers(0, 3), stale_seconds=st.floats(0, 2000))
+
+
+def untouchable(found: Holdings, held: Holding) -> bool:
+    current = found.current
+    published = current is not None and current.unpublished_at is None and current.revision == held.revision
+    return held.linked or held.leased or (published and held.whole)
+
+
+@given(models(), rules, st.integers(0, 1000))
+def test_current_pinned_and_leased_never_go(found: Holdings, kept: RetentionRules, need: int) -> None:
+    for item in make_room(retain(found, kept, now=NOW), need):
+        assert not (untouchable(found, item.holding) and item.remove)
+
+
+@given(models(), rules, st.integers(0, 500), st.integers(0, 500))
+def test_more_need_removes_no_less(found: Holdings, kept: RetentionRules, need: int, more: int) -> None:
+    verdicts = retain(found, kept, now=NOW)
+    few = {item.holding.name for item in make_room(verdicts, need) if item.remove}
+    many = {item.holding.name for item in make_room(verdicts, need + more) if item.remove}
+    assert few <= many
+
+
+@given(models(), rules, st.integers(0, 500))
+def test_once_done_there_is_nothing_left_to_do(found: Holdings, kept: RetentionRules, need: int) -> None:
+    verdicts = make_room(retain(found, kept, now=NOW), need)
+    left = replace(found, directories=tuple(item.holding for item in verdicts if not item.remove))
+    assert not any(item.remove for item in retain(left, kept, now=NOW))
+
+
+@given(models(), st.integers(0, 3), st.floats(0, 2000))
+def test_keeping_more_removes_no_more(found: Holdings, keep: int, stale: float) -> None:
+    def gone(number: int) -> set[str]:
+        verdicts = retain(found, RetentionRules(number, stale), now=NOW)
+        return {item.holding.name for item in verdicts if item.remove}
+
+    assert gone(keep + 1) <= gone(keep)
+
+
+@pytest.mark.parametrize("stale", [0.0, 900.0])
+def test_nothing_goes_within_its_time(stale: float) -> None:
+    young = directory("r1", made_at=NOW - stale + 1)
+    assert not any(item.remove for item in retain(Holdings(None, (young,)), RetentionRules(0, stale + 1), now=NOW))
