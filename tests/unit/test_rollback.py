@@ -63,7 +63,7 @@ def test_a_withdrawn_model_goes_back_to_what_readers_saw_last() -> None:
 def test_without_an_earlier_revision_there_is_nothing_to_roll_back_to(on_volume: Published) -> None:
     told = reason(choose(on_volume, {BAD}, None))
     assert told.startswith("there is nothing to roll back to: ")
-    assert told.endswith("is on the volume or on record")
+    assert "is on the volume or on record" in told
 
 
 @pytest.mark.parametrize("to", [V1, "111111"])
