@@ -25,6 +25,9 @@ from awscrt.checksums import crc64nvme
 
 BUCKET = "models"
 _CHUNK_BYTES = 64 << 10
+_NO_UPLOADS = b"<ListMultipartUploadsResult></ListMultipartUploadsResult>"
+_NO_VERSIONING = b"<VersioningConfiguration/>"
+_NO_EVENTS = b"<NotificationConfiguration/>"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Stored:
 
 @dataclass
 class Exchange:
-    """A request and its answer. `kind`: LIST, UPLOADS, GET, HEAD or PART, a HEAD for one part.
+    """A request and its answer. `kind`: of an object GET, HEAD or PART, a HEAD for one part; of the bucket LIST,
+    UPLOADS, VERSIONING, NOTIFICATION or BUCKET, a HEAD for it.
 
     `end` says what follows the last byte that is sent. `stop_in_head` and `stop_in_body` send no
     more than so many bytes, `pace` one byte at a time.
@@ -68,11 +72,16 @@ class Exchange:
         head = line + "".join(f"{name}: {value}\r\n" for name, value in self.answer.items()).encode("latin-1") + b"\r\n"
         if self.stop_in_head is not None:
             return head[: self.stop_in_head]
-        body = b"" if self.kind in {"HEAD", "PART"} else self.body
+        body = b"" if self.kind in {"HEAD", "PART", "BUCKET"} else self.body
         return head + body[: self.stop_in_body] + self.extra
 
 
 Fault = Callable[[Exchange], object]
+
+
+def _kind_of_bucket(method: str, query: Container[str]) -> str:
+    asked = next((name for name in ("uploads", "versioning", "notification") if name in query), None)
+    return asked.upper() if asked else "BUCKET" if method == "HEAD" else "LIST"
 
 
 @dataclass
@@ -193,14 +202,17 @@ class S3:
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         key = unquote(parts.path.removeprefix(f"/{BUCKET}/"))
-        kind = "UPLOADS" if "uploads" in query else "PART" if "partNumber" in query else "LIST" if not key else method
+        kind = "PART" if "partNumber" in query else method if key else _kind_of_bucket(method, query)
         exchange = Exchange(kind, key, headers, query, connection)
         exchange.answer = {"Content-Length": "", "Date": formatdate(usegmt=True)}
         with self.lock:
             self.log.append(exchange)
             exchange.stored = self._objects.get(key)
-            answer = {"LIST": self._list, "PART": self._part, "UPLOADS": self._uploads}.get(kind, self._object)
-            answer(exchange)
+            fixed = {"UPLOADS": _NO_UPLOADS, "VERSIONING": _NO_VERSIONING, "NOTIFICATION": _NO_EVENTS, "BUCKET": b""}
+            if kind in fixed:
+                exchange.body = fixed[kind]
+            else:
+                {"LIST": self._list, "PART": self._part}.get(kind, self._object)(exchange)
             exchange.answer["Content-Length"] = str(len(exchange.body))
             faults = [rule.fault for rule in self._rules if rule.befalls(exchange)]
         for fault in faults:
@@ -217,10 +229,6 @@ class S3:
             + "".join(self._entry(key) for key in page)
             + "</ListBucketResult>"
         ).encode()
-
-    @staticmethod
-    def _uploads(exchange: Exchange) -> None:
-        exchange.body = b"<ListMultipartUploadsResult></ListMultipartUploadsResult>"
 
     def _entry(self, key: str) -> str:
         stored = self._objects[key]

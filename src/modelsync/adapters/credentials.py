@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelsync.adapters.network import explain, one_line
 from modelsync.errors import StoreDenied
+
+if TYPE_CHECKING:  # one command asks for it
+    from modelsync.core.doctor.identity import Identity
 
 REFUSED = frozenset(
     {
@@ -38,6 +41,7 @@ class Keys:
     access_key: str
     secret_key: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
+    method: ClassVar[str] = "env"
 
     def get_frozen_credentials(self) -> Keys:
         """These never end."""
@@ -100,6 +104,19 @@ class Credentials:
     def renew(self) -> None:
         """Walk the chain again next time: what it found was refused, and a file may have changed."""
         self._found = None
+
+    def identity(self) -> Identity:
+        """Where they come from and when they end.
+
+        Raises:
+            StoreDenied: as `get_frozen_credentials`.
+        """
+        from modelsync.core.doctor.identity import Identity
+
+        token, found = self.get_frozen_credentials().token, self._found
+        ends = getattr(found, "_expiry_time", None)  # botocore tells it in no other way
+        method = one_line(getattr(found, "method", "") or "unknown")
+        return Identity(method, session=token is not None, ends_at=ends.timestamp() if ends else None)
 
     def load_credentials(self) -> Credentials:
         """Let a botocore session take this for its chain."""

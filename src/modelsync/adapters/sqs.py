@@ -28,11 +28,13 @@ _CONFIG = Config(
     user_agent_extra="modelsync",
 )
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_NOT_OURS = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid")
+"""Codes of a delivery that is not ours any more; LocalStack says that this is its own fault."""
 _ODD_ANSWER = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
 """What botocore and the reading of its answers throw at a server or a credential file that is no such thing."""
-_DENIED = {"AccessDenied", "AccessDeniedException"}
+DENIED = {"AccessDenied", "AccessDeniedException"}
 _ADVICE = {
-    **dict.fromkeys(_DENIED, ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"),
+    **dict.fromkeys(DENIED, ": give the role sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility"),
     **dict.fromkeys(REFUSED, ": the credentials are not valid, or no longer: check the pod's role or the access key"),
     "407": f": {PROXY_ASKS}",
 }
@@ -67,6 +69,33 @@ def sqs_client(session: AwsSession) -> Any:
     return client
 
 
+@contextmanager
+def sqs_errors(name: str, what: str) -> Iterator[None]:
+    """Translate what botocore and the reading of its answers throw.
+
+    Raises:
+        QueueMissing: there is no such queue.
+        QueueUnavailable: everything else, with what was being done and what to do.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = code_of(error)
+        if code in _MISSING:
+            variable = f"SQS_{name.upper()}_QUEUE_URL"
+            raise QueueMissing(f"queue {name} does not exist: check {variable} and AWS_REGION") from error
+        raise QueueUnavailable(f"cannot {what} queue {name}: SQS answered {code}{_ADVICE.get(code, '')}") from error
+    except BotoCoreError as error:
+        raise QueueUnavailable(f"cannot {what} queue {name}: {explain(error) or one_line(error)}") from error
+    except StoreDenied as error:  # there is nothing to sign with
+        raise QueueUnavailable(f"cannot {what} queue {name}: {error}") from error
+    except _ODD_ANSWER as error:
+        raise QueueUnavailable(
+            f"cannot {what} queue {name}: no answer as SQS gives it ({type(error).__name__}): check the"
+            " endpoint and the credentials"
+        ) from error
+
+
 class SqsQueue:
     """Implements `ports.Queue`."""
 
@@ -96,13 +125,13 @@ class SqsQueue:
     def check(self) -> None:
         """Ask for the queue's visibility time-out; where that is not allowed, use one of our own."""
         try:
-            with self._errors("read the attributes of"):
+            with sqs_errors(self.name, "read the attributes of"):
                 answer = self._client.get_queue_attributes(QueueUrl=self._options.url, AttributeNames=["All"])
                 attributes = answer["Attributes"]
                 seconds = float(attributes["VisibilityTimeout"])
                 self._redrives = bool(attributes.get("RedrivePolicy"))
         except QueueUnavailable as error:
-            if isinstance(error.__cause__, ClientError) and _code(error.__cause__) in _DENIED:
+            if isinstance(error.__cause__, ClientError) and code_of(error.__cause__) in DENIED:
                 return
             raise
         if seconds > 0:
@@ -110,7 +139,7 @@ class SqsQueue:
 
     def receive(self, most: int) -> Sequence[Message]:
         """Long-poll for messages."""
-        with self._errors("receive from"):
+        with sqs_errors(self.name, "receive from"):
             answer = self._client.receive_message(
                 QueueUrl=self._options.url,
                 MaxNumberOfMessages=min(most, _BATCH),
@@ -131,7 +160,7 @@ class SqsQueue:
         """Delete deliveries."""
         for batch in _batches(messages):
             entries = [{"Id": str(n), "ReceiptHandle": message.receipt} for n, message in enumerate(batch)]
-            with self._errors("delete from"):
+            with sqs_errors(self.name, "delete from"):
                 answer = self._client.delete_message_batch(QueueUrl=self._options.url, Entries=entries)
                 self._lost(batch, answer)
 
@@ -143,7 +172,7 @@ class SqsQueue:
                 {"Id": str(n), "ReceiptHandle": message.receipt, "VisibilityTimeout": int(seconds)}
                 for n, message in enumerate(batch)
             ]
-            with self._errors("change the visibility in"):
+            with sqs_errors(self.name, "change the visibility in"):
                 answer = self._client.change_message_visibility_batch(QueueUrl=self._options.url, Entries=entries)
                 lost += self._lost(batch, answer)
         return lost
@@ -154,34 +183,14 @@ class SqsQueue:
         if len(failed) + len(answer.get("Successful", [])) != len(batch):
             raise QueueUnavailable(f"queue {self.name} did not answer for every message of a batch")
         for entry in failed:
-            if not entry.get("SenderFault", True):
-                raise QueueUnavailable(f"queue {self.name} failed: {entry.get('Code')}")
+            code = str(entry.get("Code"))
+            if not entry.get("SenderFault", True) and not any(known in code for known in _NOT_OURS):
+                raise QueueUnavailable(f"queue {self.name} failed: {code}")
         return [batch[int(entry["Id"])] for entry in failed]
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except ClientError as error:
-            code = _code(error)
-            if code in _MISSING:
-                variable = f"SQS_{self.name.upper()}_QUEUE_URL"
-                raise QueueMissing(f"queue {self.name} does not exist: check {variable} and AWS_REGION") from error
-            raise QueueUnavailable(
-                f"cannot {what} queue {self.name}: SQS answered {code}{_ADVICE.get(code, '')}"
-            ) from error
-        except BotoCoreError as error:
-            raise QueueUnavailable(f"cannot {what} queue {self.name}: {explain(error) or one_line(error)}") from error
-        except StoreDenied as error:  # there is nothing to sign with
-            raise QueueUnavailable(f"cannot {what} queue {self.name}: {error}") from error
-        except _ODD_ANSWER as error:
-            raise QueueUnavailable(
-                f"cannot {what} queue {self.name}: no answer as SQS gives it ({type(error).__name__}): check the"
-                " endpoint and the credentials"
-            ) from error
 
-
-def _code(error: ClientError) -> str:
+def code_of(error: ClientError) -> str:
+    """SQS's word for what is wrong."""
     return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 

@@ -163,6 +163,14 @@ def unpin(model: Annotated[str, typer.Argument(help="The model.")], *, json: Jso
 
 
 @app.command()
+def doctor(*, json: Json = False) -> None:
+    """Say what is wrong with credentials, bucket, queues, notification and volume, and what to do. Changes nothing."""
+    from modelsync.cli.doctor import examine
+
+    raise typer.Exit(examine(json=json))
+
+
+@app.command()
 def config(*, json: Json = False) -> None:
     """Show the effective configuration, without secrets."""
     from modelsync.cli.show import show_config

@@ -22,6 +22,7 @@ from modelsync.telemetry.logs import LogOptions
 if TYPE_CHECKING:
     from modelsync.adapters.sqs import SqsOptions
     from modelsync.app.consumer import ConsumerOptions
+    from modelsync.app.doctor import DoctorOptions
     from modelsync.app.push import PushOptions
     from modelsync.web.options import HttpOptions
 
@@ -112,7 +113,28 @@ def collect(settings: Settings) -> CollectOptions:
 
 def sync(settings: Settings) -> SyncOptions:
     """What a sync goes by."""
-    return SyncOptions(source=f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}", space=space(settings))
+    return SyncOptions(source=source(settings), space=space(settings))
+
+
+def source(settings: Settings) -> str:
+    """Bucket and prefix, as an address."""
+    return f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}"
+
+
+def doctor(settings: Settings, region: str) -> DoctorOptions:
+    """What is looked at. `region`: that requests are signed for."""
+    from modelsync.app.doctor import DoctorOptions
+
+    return DoctorOptions(
+        source=source(settings),
+        base=str(settings.models_base_path),
+        naming=naming(settings),
+        space=space(settings),
+        region=region,
+        on_aws=aws(settings).sqs_endpoint_url is None,
+        owner=settings.s3_expected_bucket_owner,
+        reconcile_seconds=settings.reconcile_interval_seconds,
+    )
 
 
 def logs(settings: Settings) -> LogOptions:

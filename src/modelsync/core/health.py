@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from modelsync.core.names import ModelId
 
+NO_REDRIVE = "has no redrive policy: a message that nobody can read would come back for ever"
+NO_REDRIVE_ADVICE = "give it a dead-letter queue"
+
 
 class Status(StrEnum):
     """From best to worst."""
@@ -76,8 +79,7 @@ def queue_check(answer: str, *, redrives: bool | None, unreadable: bool) -> tupl
     if redrives is not False:
         return Status.HEALTHY, answer
     if not unreadable:
-        advice = "a message that nobody can read would come back for ever; give it a dead-letter queue"
-        return Status.HEALTHY, f"{answer}; warning: the queue has no redrive policy, {advice}"
+        return Status.HEALTHY, f"{answer}; warning: the queue {NO_REDRIVE}; {NO_REDRIVE_ADVICE}"
     return Status.DEGRADED, (
         "a message that nobody can read comes back for ever, for the queue has no redrive policy: give it a dead-letter"
         " queue, and see the log for the digest of the message's body"

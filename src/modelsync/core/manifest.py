@@ -13,6 +13,7 @@ from typing import Any, Self
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Digest, Revision
+from modelsync.core.shape import well_formed
 
 VERSION = 1
 
@@ -39,9 +40,12 @@ class Record:
             found = json.loads(data)
             if found.pop("version") != VERSION:
                 raise BadRecord(f"not of version {VERSION}")
-            return cls(**cls._nested(found))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            record = cls(**cls._nested(found))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadRecord(str(error)) from error
+        if not well_formed(record):
+            raise BadRecord("a field is not of its kind")
+        return record
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -87,14 +91,7 @@ class Manifest(Record):
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
-        return found | {"files": tuple(_file(record) for record in found["files"])}
-
-
-def _file(found: dict[str, Any]) -> FileRecord:
-    for name, kind in (("path", str), ("size_bytes", int), ("etag", str)):
-        if not isinstance(found[name], kind):
-            raise TypeError(f"a file's {name} is no {kind.__name__}")
-    return FileRecord(**found)
+        return found | {"files": tuple(FileRecord(**record) for record in found["files"])}
 
 
 @dataclass(frozen=True, slots=True)

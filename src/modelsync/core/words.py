@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 _LAST_SECOND = 253402300799  # of the year 9999
 _NAMED = 5
+_LONGEST = 120
 _SIZES = ("bytes", "KiB", "MiB", "GiB")
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -33,6 +34,26 @@ def some(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
     return ", ".join(ordered[:_NAMED]) + more
+
+
+def quoted(text: str) -> str:
+    """A foreign text in a sentence: quoted, printable, bounded.
+
+    Examples:
+        >>> quoted("voices/")
+        "'voices/'"
+    """
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things that have a regular plural.
+
+    Examples:
+        >>> counted(1, "model"), counted(1000, "model")
+        ('1 model', '1,000 models')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 from modelsync.adapters.credentials import REFUSED
 from modelsync.adapters.network import PROXY_ASKS
@@ -77,6 +78,19 @@ def failure(response: Response, *, what: str, bucket: str, document: bytes | Non
         advice = _KMS_ADVICE if code.startswith("KMS.") else _ADVICE.get(code, _OTHERWISE)
         return (CredentialsRefused if code in REFUSED else StoreDenied)(f"{said}: {advice}")
     return StoreUnavailable(said)
+
+
+def answered_at(headers: Mapping[str, str]) -> float | None:
+    """When S3 answered, by its own clock, in seconds since the epoch; None if it does not say."""
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None
+
+
+def region_in(headers: Mapping[str, str]) -> str | None:
+    """The bucket's region, if S3 says it."""
+    return _word(headers.get("x-amz-bucket-region")) or None
 
 
 def _word(said: str | None) -> str:

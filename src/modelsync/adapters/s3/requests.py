@@ -53,7 +53,8 @@ class Requests:
         )
         tls = session.tls_context() if self._endpoint.scheme == "https" else None
         self.connections = Connections(self._endpoint, options.timeouts, tls)
-        self._headers = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}"}
+        self._bare = {"Host": self._endpoint.netloc, "User-Agent": f"modelsync/{__version__}"}
+        self._headers = dict(self._bare)
         if options.expected_owner:
             self._headers["x-amz-expected-bucket-owner"] = options.expected_owner
         if options.request_payer:
@@ -110,6 +111,25 @@ class Requests:
             self._observe(StoreCalled(operation, type(error).__name__))
             raise
         self._observe(StoreCalled(operation, "ok"))
+
+    def unsigned(self) -> tuple[int, Mapping[str, str]]:
+        """Ask for the bucket as nobody: even a refusal tells the time, and on AWS the region.
+
+        Returns:
+            The answer's status, and its headers by their names in lower case.
+
+        Raises:
+            StoreUnavailable: S3 cannot be reached.
+        """
+        with self.connections.request("HEAD", self._endpoint.target(None, {}), self._bare) as response:
+            if response.status == 407:
+                raise self.failure(response, what="ask for the bucket")
+            return response.status, response.headers
+
+    @property
+    def where(self) -> str:
+        """The endpoint's host and port."""
+        return self._endpoint.netloc
 
     def failure(self, response: Response, *, what: str, document: bytes | None = None) -> ModelSyncError:
         """The error that an answer means; `document`: its body, if that was read already."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
 from modelsync.adapters.aws import AwsSession
-from modelsync.adapters.s3.answers import object_details, whole_size
+from modelsync.adapters.s3.answers import answered_at, object_details, whole_size
 from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.requests import Requests, S3Options
 from modelsync.adapters.s3.xml import ListPage, parse_list_page, parse_upload_page
@@ -85,8 +84,8 @@ class S3Store:
         """List all objects whose keys start with the prefix."""
         objects: list[RemoteObject] = []
         at = 0.0
-        for page, answered_at in self._pages(prefix):
-            at = at or answered_at
+        for page, when in self._pages(prefix):
+            at = at or when
             objects += page.objects
         return Listing(tuple(objects), at)
 
@@ -101,8 +100,8 @@ class S3Store:
         while True:
             with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
                 page = parse_list_page(self._read_page(response))
-                at = _answered_at(response)
-            yield page, at
+                at = answered_at(response.headers)
+            yield page, time.time() if at is None else at
             if page.next_token is None:
                 return
             if page.next_token in tokens:
@@ -234,10 +233,3 @@ def _said_length(response: Response) -> int:
     if response.length is None:
         raise StoreUnavailable("S3 answered a HEAD without a Content-Length")
     return response.length
-
-
-def _answered_at(response: Response) -> float:
-    try:
-        return parsedate_to_datetime(response.headers["date"]).timestamp()
-    except (TypeError, ValueError, KeyError, OverflowError):
-        return time.time()

@@ -76,7 +76,7 @@ def _parse_page(
             case (_, name):
                 top[name] = text
 
-    found = _parse(data, end)
+    found = parse(data, end)
     if found == "ListBucketResult" != root:
         raise NotOffered("S3 answered with a listing of objects: it does not know what it was asked for")
     if found != root:
@@ -106,7 +106,7 @@ def parse_fields(data: bytes, root: str) -> dict[str, str]:
                 fields[name] = text
 
     try:
-        _parse(data, end)
+        parse(data, end)
     except StoreUnavailable:
         return {}
     return fields
@@ -131,10 +131,10 @@ def _upload(entry: dict[str, str], decode: Callable[[str], str]) -> Upload:
     try:
         return Upload(decode(entry["Key"]), datetime.fromisoformat(entry["Initiated"]).timestamp())
     except (KeyError, ValueError, OverflowError) as error:
-        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {error}") from error
+        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {str(error)[:100]!r}") from error
 
 
-def _parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:
+def parse(data: bytes, end: Callable[[tuple[str, ...], str], None]) -> str | None:
     """Call `end` with the path and text of each element; return the root's name.
 
     Raises:

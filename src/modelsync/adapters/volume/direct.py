@@ -11,6 +11,8 @@ import errno
 import os
 from pathlib import Path
 
+from modelsync.adapters.volume.mounts import mount_of
+
 BLOCK_BYTES = 4096
 LEAST_BYTES = 8 << 20
 """Smaller files are not worth a second descriptor."""
@@ -20,16 +22,8 @@ _LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
 
 def on_local_disk(path: Path) -> bool:
     """Whether a path's file system keeps its files on a disk of this machine, as far as Linux says."""
-    try:
-        device = path.stat().st_dev
-        wanted = f"{os.major(device)}:{os.minor(device)}"
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            mount, _, kind = line.partition(" - ")
-            if mount.split()[2] == wanted:
-                return kind.split()[0] in _LOCAL
-    except (OSError, IndexError):
-        pass
-    return False
+    mount = mount_of(path)
+    return mount is not None and mount.kind in _LOCAL
 
 
 class DirectWriter:
@@ -43,6 +37,11 @@ class DirectWriter:
             if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
                 raise
             self._descriptor = -1
+
+    @property
+    def works(self) -> bool:
+        """Whether the file system has such a way."""
+        return self._descriptor >= 0
 
     def write(self, offset: int, data: memoryview) -> int:
         """Write what can be written this way; return how many bytes that is, perhaps none.

@@ -18,7 +18,6 @@ from modelsync.adapters.volume.files import (
     read_if_there,
     remove_tree,
     replace_file,
-    replace_link,
     temporary_name,
     volume_errors,
 )
@@ -34,6 +33,7 @@ from modelsync.adapters.volume.revisions import (
     whole_directories,
     whole_directory,
 )
+from modelsync.adapters.volume.trial import try_steps
 from modelsync.adapters.volume.writer import LocalWriter, linked_revision, read_current, read_quarantine
 from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled, Scrubbed
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
@@ -69,29 +69,13 @@ class LocalVolume:
             make_directories(self._models, below=self._base)
             trial.mkdir()
             try:
-                self._try_all(trial)
+                try_steps(trial)
             finally:
                 remove_tree(trial)
         except OSError as error:
             reason, advice = meaning(error)
             kind = VolumeFailed if reason in PASSING else VolumeUnusable
             raise kind(f"MODELS_BASE_PATH={self._base} cannot be used: {advice}", reason) from error
-
-    @staticmethod
-    def _try_all(trial: Path) -> None:
-        replace_file(trial / "file", b"x")
-        try:
-            for target in ("file", "."):
-                replace_link(trial / "link", target, trial)
-        except OSError as error:
-            if meaning(error)[0] in PASSING:
-                raise
-            raise VolumeUnusable(
-                f"{trial.parent.parent} cannot switch a symlink atomically ({error.strerror}): use a file system with"
-                " symlinks and rename; an object store mounted as one (Mountpoint for S3) is not enough"
-            ) from error
-        with (trial / "file").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def readable(self) -> bool:
         """Whether models can be read."""

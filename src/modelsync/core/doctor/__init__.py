@@ -1,0 +1,1 @@
+"""What `modelsync doctor` says of what it saw: observations in, findings out."""
