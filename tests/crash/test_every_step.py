@@ -228,3 +228,35 @@ def test_death_while_a_revision_is_removed_leaves_what_readers_see_and_no_rest(t
         assert not [name for name in names(base) if ".tmp-" in name], f"step {step}"
         shutil.rmtree(base)
     assert step > 8, "the steps were really counted"
+
+
+def test_death_while_a_model_is_refused_leaves_the_refusal_or_nothing(tmp_path: Path) -> None:
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        base.mkdir()
+
+        def damaged(base: Path = base) -> World:
+            made = world(base, {"model.onnx": b"weights 1"})
+            made.bucket.corrupt("alice/model.onnx")
+            return made
+
+        def work(step: int = step) -> None:
+            made = damaged()
+            die_before(step)
+            assert made.sync("alice").outcome is Outcome.REJECTED
+
+        def recover() -> None:
+            made = damaged()
+            while made.compare()[0]:
+                assert made.sync("alice").outcome is Outcome.REJECTED
+            assert len(made.volume.published(ModelId("alice")).quarantined) == 1
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) is None, f"step {step}"
+        assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
+        shutil.rmtree(base)
+    assert step > 15, "the steps were really counted"

@@ -66,6 +66,10 @@ class FakeStore:
                 if name == key and version != self._latest.get(key):
                     del self._versions[name, version]
 
+    def content(self, key: str) -> bytes:
+        """An object's bytes, without a request."""
+        return self._objects[key][1]
+
     def corrupt(self, key: str) -> None:
         """Flip a byte of an object behind its checksum."""
         remote, content, crc = self._objects[key]
@@ -175,11 +179,13 @@ class FaultyStore:
     """Decorator on an `ObjectStore`: the n-th call of a kind goes wrong as told.
 
     `refuse` fails the request, `break` cuts the body in the middle, `flip` changes a bit of it.
+    Calls in `down` are refused until they are taken out of it.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self.down: set[str] = set()
         self._faults: dict[str, list[Fault | ModelSyncError | Callable[[], None] | None]] = {}
 
     def plan(self, call: str, *faults: Fault | ModelSyncError | Callable[[], None] | None) -> None:
@@ -190,7 +196,7 @@ class FaultyStore:
         with self._lock:
             waiting = self._faults.get(call)
             fault = waiting.pop(0) if waiting else None
-        if fault == "refuse":
+        if fault == "refuse" or call in self.down:
             raise StoreUnavailable("refused by the test")
         if isinstance(fault, ModelSyncError):
             raise fault

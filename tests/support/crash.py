@@ -6,21 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-CALLS = (
-    "fsync",
-    "rename",
-    "pwrite",
-    "write",
-    "symlink",
-    "mkdir",
-    "ftruncate",
-    "fchmod",
-    "chmod",
-    "unlink",
-    "rmdir",
-    "link",
-    "copy_file_range",
-)
+from support.death import before_each_call
+
 DIED = 77
 
 
@@ -41,18 +28,13 @@ def die_before(step: int) -> None:
     """From here on, let the process end right before its step-th call that changes the file system."""
     left = step
 
-    def patched(call: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **more: object) -> object:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os._exit(DIED)
-            return call(*args, **more)
+    def count(_call: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(DIED)
 
-        return counted
-
-    for name in CALLS:
-        setattr(os, name, patched(getattr(os, name)))
+    before_each_call(count)
 
 
 def seen_by_a_reader(base: Path) -> dict[str, bytes] | None:

@@ -58,9 +58,10 @@ class World:
         rules: DeletionRules | None = None,
         retention: RetentionRules | None = None,
         stale_seconds: float = 86400.0,
+        clock: VirtualClock | None = None,
     ) -> None:
         self.base = base
-        self.clock = VirtualClock()
+        self.clock = clock or VirtualClock()
         self.bucket = store or FakeStore()
         self.bucket.now = self.clock.now
         self.store = FaultyStore(self.bucket)

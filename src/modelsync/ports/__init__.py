@@ -346,6 +346,13 @@ class Volume(Protocol):
         """What the volume says of a model, known or not."""
         ...
 
+    def glance(self, model: ModelId) -> Published:
+        """The same by fewer calls: enough to find that a model is in step, not to find that it is not.
+
+        Of the kept revisions it has only the one that readers see, of refusals none.
+        """
+        ...
+
     def records(self) -> Iterator[Current]:
         """The record of each model that has one, as it is right now."""
         ...

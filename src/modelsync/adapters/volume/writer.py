@@ -10,7 +10,6 @@ from modelsync.adapters.volume.files import (
     make_directories,
     make_read_only,
     names_in,
-    read_if_there,
     remove_tree,
     replace_file,
     replace_link,
@@ -20,9 +19,10 @@ from modelsync.adapters.volume.files import (
 from modelsync.adapters.volume.history import remember
 from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
-from modelsync.adapters.volume.revisions import free_directory, linked_directory, read_manifest, whole_directory
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of
+from modelsync.adapters.volume.revisions import free_directory, read_manifest, whole_directory
 from modelsync.adapters.volume.staging import LocalStaging
+from modelsync.adapters.volume.survey import linked_revision, read_current
 from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Superseded
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
@@ -37,6 +37,7 @@ class LocalWriter:
 
     def __init__(self, paths: ModelPaths, index: ContentIndex) -> None:
         self._paths = paths
+        self._where = str(paths.base), paths.model
         self._index = index
         self._staging: LocalStaging | None = None
         with volume_errors("sweep temporary names"):
@@ -48,10 +49,10 @@ class LocalWriter:
     def mend(self) -> None:
         """Make the record say what the link says, after a crash between the two."""
         with volume_errors(f"mend the record of {self._paths.model}"):
-            linked = linked_revision(self._paths)
+            linked = linked_revision(*self._where)
             if self._finish_switch(linked):
                 return
-            current = read_current(self._paths)
+            current = read_current(*self._where)
             if linked is None or (current is not None and current.revision == linked):
                 return
             manifest = read_manifest(self._paths, linked)
@@ -65,7 +66,7 @@ class LocalWriter:
         """Make the record of a switch that a crash cut short the valid one, if readers were switched."""
         if not self._paths.next.exists():
             return False
-        prepared = _read_record(self._paths.next)
+        prepared = _prepared(self._paths.next)
         if prepared is None or prepared.revision != linked:
             self._paths.next.unlink()
             return False
@@ -123,7 +124,7 @@ class LocalWriter:
         """Take the link away from readers, then put that on record: the next sync mends a crash between."""
         link = self._paths.link
         with volume_errors(f"unpublish {self._paths.model}"):
-            if linked_revision(self._paths) is not None:
+            if linked_revision(*self._where) is not None:
                 link.unlink()
             if link.parent.is_dir():
                 sync_directory(link.parent)  # also for a link that went before a crash
@@ -164,7 +165,7 @@ class LocalWriter:
         """Put a refusal on record, and remove the staged bytes."""
         with volume_errors(f"quarantine {record.revision} of {record.model}"):
             make_directories(self._paths.quarantine, below=self._paths.home)
-            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json())
+            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json(), self._paths.home)
             self.clear_staging()
             records = [self._paths.quarantine / name for name in names_in(self._paths.quarantine)]
             records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
@@ -184,39 +185,15 @@ class LocalWriter:
             self._staging = None
 
 
-def linked_revision(paths: ModelPaths) -> Revision | None:
-    """The revision that the model's link points to, or None."""
-    directory = linked_directory(paths)
-    return None if directory is None else revision_in(directory)
-
-
-def read_current(paths: ModelPaths) -> Current | None:
-    """The model's record; None if it is not there or cannot be read."""
-    return _read_record(paths.current)
-
-
-def _read_record(path: Path) -> Current | None:
-    data = read_if_there(path)
-    try:
-        return None if data is None else Current.from_json(data)
-    except BadRecord:
-        return None
-
-
 def _bounded(current: Current) -> Current:
     return replace(current, previous=current.previous[:KEEP_PREVIOUS])
 
 
-def read_quarantine(paths: ModelPaths) -> tuple[Quarantine, ...]:
-    """All records of refusals that can be read."""
-    records = []
-    for name in names_in(paths.quarantine):
-        data = read_if_there(paths.quarantine / name)
-        try:
-            records.append(Quarantine.from_json(data or b""))
-        except BadRecord:
-            continue
-    return tuple(records)
+def _prepared(path: Path) -> Current | None:
+    try:
+        return Current.from_json(path.read_bytes())
+    except BadRecord:
+        return None
 
 
 def _taken(path: Path) -> Rejected:
