@@ -26,6 +26,7 @@
     │   ├── ModelNotFound       wait, or ask for another: nothing is published under the name
     │   ├── LeaseFailed         it is published, but the volume does not let it be held
     │   └── WaitTimedOut        it was not published in time
+    ├── NotPossible             tell whoever asked for it
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -214,6 +215,10 @@ class LeaseFailed(ReadFailed):
 
 class WaitTimedOut(ReadFailed):
     """A model was not published in time."""
+
+
+class NotPossible(ModelSyncError):
+    """What an operator asked for cannot be done as things are."""
 
 
 class Rejected(ModelSyncError):

@@ -136,6 +136,42 @@ def collect(
 
 
 @app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="REVISION", help="Its name, or the first 6 or more characters of it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Switch readers to an earlier revision, the one before if none is named, and pin the model to it."""
+    from modelsync.cli.rollback import roll_back
+
+    raise typer.Exit(roll_back(model, to, json=json))
+
+
+@app.command()
+def pin(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    *,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for people.")] = None,
+    json: Json = False,
+) -> None:
+    """Keep what readers of a model see now, whatever the bucket has."""
+    from modelsync.cli.rollback import pin_model
+
+    raise typer.Exit(pin_model(model, reason, json=json))
+
+
+@app.command()
+def unpin(model: Annotated[str, typer.Argument(help="The model.")], *, json: Json = False) -> None:
+    """Let the bucket decide again what readers of a model see, and sync it."""
+    from modelsync.cli.rollback import unpin_model
+
+    raise typer.Exit(unpin_model(model, json=json))
+
+
+@app.command()
 def doctor(*, json: Json = False) -> None:
     """Say what is wrong with credentials, bucket, queues, notification and volume, and what to do. Changes nothing."""
     from modelsync.cli.doctor import examine

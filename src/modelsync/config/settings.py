@@ -144,7 +144,7 @@ class Settings(BaseModel):
         "http://127.0.0.1:8080"
     )
     api_token: Annotated[
-        SecretStr | None, Optional, Note("Bearer token for the API's writing calls.", in_effect=False)
+        SecretStr | None, Optional, Note("Bearer token for the API's writing calls; without it they are off.")
     ] = None
     app_env: Annotated[
         Literal["production", "development"], one_of("production", "development"),

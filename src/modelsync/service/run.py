@@ -14,6 +14,7 @@ from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
 from modelsync.app.janitor import Janitor
 from modelsync.app.models import Models
+from modelsync.app.overrides import Overrides
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
 from modelsync.app.supervisor import Supervisor
@@ -22,6 +23,8 @@ from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
 from modelsync.core.health import Status, queue_check
+from modelsync.core.names import ModelId
+from modelsync.core.rollback import Overridden
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
 from modelsync.service.parts import Parts, build_parts, preflight
@@ -29,11 +32,13 @@ from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.server import HttpServer
+from modelsync.web.writing import Commands
 
 _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
 COMPARE = "compare"
+_BUSY_PATIENCE_SECONDS = 10.0
 _PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
@@ -48,6 +53,7 @@ class Service:
     consumers: Sequence[Consumer]
     http: HttpServer
     wakes: SimpleQueue[str]
+    stop: threading.Event
 
     @classmethod
     def build(
@@ -87,12 +93,14 @@ class Service:
             models=models.page,
         )
         consumers = _consumers(configuration, parts)
-        http = HttpServer(options.http(configuration.settings), make_api(views))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes)
+        stop = threading.Event()
+        http_options = options.http(configuration.settings)
+        http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token)))
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, stop)
 
     def run(self) -> int:
         """Run until `stop` is called or a loop fails; return the exit code."""
-        draining, stop = threading.Event(), threading.Event()
+        draining, stop = threading.Event(), self.stop
         self._start(draining, stop)
         # SimpleQueue is the one thing that a signal handler may touch at any moment.
         while (why := self.wakes.get()) == COMPARE:
@@ -154,6 +162,33 @@ class Service:
             self.supervisor.join(loop, now + grace_seconds)
         self.parts.close()
         self.http.stop()
+
+
+def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Commands:
+    """What the API may do; `stop` parks it."""
+    overrides = Overrides(
+        volume=parts.volume,
+        refetch=parts.refetch,
+        clock=parts.clock,
+        observe=parts.observe,
+        by="API",
+        stop=stop,
+        patience_seconds=_BUSY_PATIENCE_SECONDS,
+    )
+
+    def unpin(model: ModelId) -> Overridden:
+        answer = overrides.unpin(model)
+        if answer.changed:
+            parts.dirty.mark(model, why="unpinned")
+        return answer
+
+    return Commands(
+        token=token,
+        sync=lambda model: parts.dirty.mark(model, why="API"),
+        rollback=overrides.rollback,
+        pin=overrides.pin,
+        unpin=unpin,
+    )
 
 
 def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:

@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from modelsync import __version__
 from modelsync.core.health import Check, Status, verdict
 from modelsync.core.status import ModelPage, ModelView
+from modelsync.web.bodies import BoundedBodies
 from modelsync.web.models import add_models
+from modelsync.web.writing import Commands, add_writing
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class ProbeAnswer(BaseModel):
     reason: str | None = None
 
 
-def make_api(views: Views) -> FastAPI:
+def make_api(views: Views, commands: Commands) -> FastAPI:
     """Build the application."""
     api = FastAPI(
         title="modelsync",
@@ -67,6 +69,7 @@ def make_api(views: Views) -> FastAPI:
         description="Keeps AI models on a shared volume in step with S3.",
         redoc_url=None,
     )
+    api.add_middleware(BoundedBodies)
 
     # `def` endpoints would cost a thread pool and a hop; none of these blocks.
     @api.get("/health", response_model=HealthAnswer, responses={503: {"model": HealthAnswer}}, tags=["probes"])
@@ -100,6 +103,7 @@ def make_api(views: Views) -> FastAPI:
         """Metrics in Prometheus' text format."""
         return Response(views.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    add_writing(api, commands, model=views.model)
     add_models(api, model=views.model, models=views.models)
     return api
 

@@ -61,6 +61,16 @@ class ModelPaths:
         return self.home / CURRENT
 
     @property
+    def next(self) -> Path:
+        """The record that a switch under way will make valid."""
+        return self.home / "next.json"
+
+    @property
+    def history(self) -> Path:
+        """Manifests of revisions that readers saw, kept beyond the revisions."""
+        return self.home / "history"
+
+    @property
     def revisions(self) -> Path:
         """Complete revisions."""
         return self.home / REVISIONS
