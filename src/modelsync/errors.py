@@ -24,6 +24,12 @@
     ├── SourceChanged           push again: a local file changed while it was uploaded
     ├── SourceUnreadable        push again once the local files can be read
     ├── NoticeRefused           give the notice up: its receiver will not have it
+    ├── ReadFailed              (modelsync.client) a reader goes on with what it has, or ends
+    │   ├── BadModelName        ask for another: no model can have this name
+    │   ├── ModelNotFound       wait, or ask for another: nothing is published under the name
+    │   ├── LeaseFailed         it is published, but the volume does not let it be held
+    │   └── WaitTimedOut        it was not published in time
+    ├── NotPossible             tell whoever asked for it
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -212,6 +218,30 @@ class SourceUnreadable(ModelSyncError):
 
 class NoticeRefused(ModelSyncError):
     """A receiver answered that it will not have a notice."""
+
+
+class ReadFailed(ModelSyncError):
+    """A model cannot be read from the volume."""
+
+
+class BadModelName(ReadFailed):
+    """No model can have this name."""
+
+
+class ModelNotFound(ReadFailed):
+    """Nothing is published under the name, or not any more."""
+
+
+class LeaseFailed(ReadFailed):
+    """A published revision cannot be held."""
+
+
+class WaitTimedOut(ReadFailed):
+    """A model was not published in time."""
+
+
+class NotPossible(ModelSyncError):
+    """What an operator asked for cannot be done as things are."""
 
 
 class Rejected(ModelSyncError):

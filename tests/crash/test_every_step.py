@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,42 +18,14 @@ from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from modelsync.core.retention import RetentionRules
+from support.crash import DIED, die_before, in_child, names, seen_by_a_reader
 from support.damage import flip
-from support.death import before_each_call
 from support.world import World
 
 SHARED = {"shared.onnx": bytes(1 << 16), "shared.bin": bytes(range(256)) * 256}  # one is linked, one is copied
 V1 = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"abc"} | SHARED
 V2 = {"model.onnx": bytes(range(256)) * (70 * 1024), "config.json": b"{ }", "de/words.txt": b"abc"} | SHARED
 assert len(V2["model.onnx"]) > 16 * MIB, "large enough for two parts"
-
-DIED = 77
-
-
-def in_child(body: Callable[[], None]) -> int:
-    """Run in a forked child; return its exit code."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            body()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die_before(step: int) -> None:
-    """From here on, let the process end right before its step-th call that changes the file system."""
-    left = step
-
-    def count(_call: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os._exit(DIED)
-
-    before_each_call(count)
 
 
 def world(base: Path, files: dict[str, bytes]) -> World:
@@ -63,23 +34,6 @@ def world(base: Path, files: dict[str, bytes]) -> World:
     made = World(base, store=store, concurrency=1, rules=DeletionRules(grace_seconds=0))
     made.upload("alice", files)
     return made
-
-
-def seen_by_a_reader(base: Path) -> dict[str, bytes] | None:
-    """What an application reads, or None before the first publication."""
-    if not os.path.lexists(base / "alice"):
-        return None
-    directory = (base / "alice").resolve(strict=True)
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
-
-
-def names(base: Path) -> list[str]:
-    """All names on the volume but those of complete revisions."""
-    return sorted(
-        path.relative_to(base).as_posix()
-        for path in base.rglob("*")
-        if "revisions/" not in path.relative_to(base).as_posix()
-    )
 
 
 @pytest.mark.parametrize("before", [None, V1], ids=["first publication", "update"])

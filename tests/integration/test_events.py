@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import pytest
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from fakes.clock import VirtualClock
 from modelsync.app.consumers import ConsumerBounds, Consumers
@@ -34,6 +33,7 @@ from modelsync.web.api import Views, make_api
 from modelsync.web.events import EventStream
 from modelsync.web.options import HttpOptions
 from modelsync.web.server import HttpServer
+from modelsync.web.writing import Commands
 from support.worker import until
 
 from support.world import World  # isort: skip
@@ -49,6 +49,16 @@ def published(model: ModelId = A, revision: Revision = R, at: float = 1_700_000_
 def observer(feed: Feed, clock: VirtualClock) -> Observer:
     """Hands facts on as the service does."""
     return FanOut([feed, Teller([], clock=clock, observe=lambda _: None, heard=feed.notice)])
+
+
+def commands(token: str | None, world: World) -> Commands:
+    return Commands(
+        token=token,
+        sync=lambda model: world.dirty.mark(model, why="API"),
+        rollback=world.overrides.rollback,
+        pin=world.overrides.pin,
+        unpin=world.overrides.unpin,
+    )
 
 
 class Site:
@@ -72,7 +82,7 @@ class Site:
             subscribe=self.feed.subscribe,
             report=self.consumers.report,
         )
-        api = make_api(views, SecretStr(token) if token else None)
+        api = make_api(views, commands(token, world))
         _impatient(api, self.feed)
         self.server = HttpServer(HttpOptions("127.0.0.1", 0), api)
         self.server.start()
@@ -371,7 +381,7 @@ def test_without_a_token_reporting_is_off(world: World) -> None:
     revision = publish(world)
     for token in (TOKEN, "", None):
         status, answer = site.report("alice", "pod", revision, token=token)
-        assert (status, answer["detail"]) == (403, "writing is off: set API_TOKEN on the worker to allow it")
+        assert (status, answer["detail"]) == (403, "this call is off: set API_TOKEN to turn it on")
     site.close()
 
 

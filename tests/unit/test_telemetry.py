@@ -39,6 +39,8 @@ ALL = [
     facts.RequestRetried(A, "s", "m.onnx", "why", 1, 0.5),
     facts.FileVerified(A, R, "s", "m.onnx", 10, "crc64nvme"),
     PUBLISHED,
+    facts.Pinned(A, R, "why", rolled_back=True),
+    facts.Unpinned(A, R, "why"),
     facts.ModelGone(A, 1.0, "why"),
     facts.ModelBack(A),
     facts.Unpublished(ModelId("d"), R, "s", "why"),

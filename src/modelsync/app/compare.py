@@ -123,10 +123,10 @@ class Comparison:
         if (current := published.current) is not None:
             records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None
-            pinned = current.pin is not None and damage is None
+            pinned = current.pin is not None and published.consistent
             settled = pinned or (step and current.listing == listing)
             self._known(current, damage, settled=settled)
-            if pinned:
+            if pinned and not published.leftover:
                 return False
         if not step:
             return True
@@ -137,7 +137,10 @@ class Comparison:
 
     def _known(self, current: Current, damage: str | None = None, *, settled: bool = False) -> None:
         if current.unpublished_at is None:
-            self._observe(ModelKnown(current.model, current.revision, current.published_at, damage, settled))
+            pinned = current.pin is not None
+            self._observe(
+                ModelKnown(current.model, current.revision, current.published_at, damage, settled, pinned=pinned)
+            )
 
     def _departures(
         self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], beat: Beat

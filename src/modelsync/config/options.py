@@ -179,7 +179,8 @@ def logs(settings: Settings) -> LogOptions:
 
 
 def http(settings: Settings) -> HttpOptions:
-    """Where to listen."""
+    """Where to listen, and who may write."""
     from modelsync.web.options import HttpOptions
 
-    return HttpOptions(host=settings.http_host, port=settings.http_port)
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    return HttpOptions(host=settings.http_host, port=settings.http_port, token=token)

@@ -82,7 +82,10 @@ class Settings(BaseModel):
 
     # Work
     sync_workers: Annotated[int, Field(ge=1, le=64), Note("Models synced at once.")] = 2
-    transfer_concurrency: Annotated[int, Field(ge=1, le=256), Note("Requests for bytes at once, over all models.")] = 8
+    transfer_concurrency: Annotated[
+        int, Field(ge=1, le=256),
+        Note("Requests for bytes at once, over all models; two more for small models while a large one is fetched."),
+    ] = 8  # fmt: skip
     bandwidth_limit_bytes_per_second: Annotated[int, Field(ge=0), Note("Over all downloads; 0: none.")] = 0
     shutdown_grace_seconds: Annotated[
         float, Field(ge=1, le=3600), Note("Time to finish or park work after SIGTERM.")

@@ -134,6 +134,25 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """Readers keep the revision whatever the bucket has. `pin`: why; `rolled_back`: they saw another one before."""
+
+    model: ModelId
+    revision: Revision
+    pin: str
+    rolled_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    """The bucket decides again what readers of the model see; they saw this revision until then."""
+
+    model: ModelId
+    revision: Revision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelGone:
     """Readers see a model that the bucket has had no more `since`, in seconds since the epoch."""
 
@@ -209,7 +228,8 @@ class ModelKnown:
     Attributes:
         model, revision, published_at: what readers see, and since when.
         damage: what is wrong with its files.
-        in_step: the bucket has it too.
+        in_step: the bucket has it too, or the model is pinned.
+        pinned: it stays so whatever the bucket has.
     """
 
     model: ModelId
@@ -217,6 +237,7 @@ class ModelKnown:
     published_at: float
     damage: str | None = None
     in_step: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +512,8 @@ Fact = (
     | RequestRetried
     | FileVerified
     | Published
+    | Pinned
+    | Unpinned
     | ModelGone
     | ModelBack
     | Unpublished

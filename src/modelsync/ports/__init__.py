@@ -365,6 +365,14 @@ class Volume(Protocol):
         """The manifest of a kept revision; None if it is not there or cannot be read."""
         ...
 
+    def history(self, model: ModelId) -> Collection[Revision]:
+        """Revisions whose manifests are kept, on the volume or not: those that the record names, some twenty."""
+        ...
+
+    def recall(self, model: ModelId, revision: Revision) -> Manifest | None:
+        """A manifest of the history; None if it is not there or cannot be read."""
+        ...
+
     def entries(self, model: ModelId, revision: Revision) -> Sequence[Entry]:
         """Every name below a kept revision's files but directories; none if it is not there any more."""
         ...
@@ -438,7 +446,9 @@ class Writer(Protocol):
         ...
 
     def publish(self, current: Current, manifest: Manifest) -> None:
-        """Switch readers to a sealed revision, durably and at once, and put it on record.
+        """Switch readers to a sealed revision, durably and at once, and put it on record and into the history.
+
+        A crash leaves the old revision with the old record or, after `mend`, the new one with the new.
 
         Args:
             current: what the record will say.

@@ -16,6 +16,7 @@ from modelsync.app.consumers import Consumers
 from modelsync.app.feed import Feed
 from modelsync.app.janitor import Janitor
 from modelsync.app.models import Models
+from modelsync.app.overrides import Overrides
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
 from modelsync.app.supervisor import Supervisor
@@ -25,6 +26,8 @@ from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
 from modelsync.core.health import Status, queue_check
+from modelsync.core.names import ModelId
+from modelsync.core.rollback import Overridden
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
 from modelsync.service.parts import FanOut, Parts, build_parts, preflight
@@ -33,12 +36,14 @@ from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.server import HttpServer
+from modelsync.web.writing import Commands
 
 _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
 COMPARE = "compare"
 _TELL_SECONDS = 5.0  # of the grace, for notices that wait
+_BUSY_PATIENCE_SECONDS = 10.0
 _PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
@@ -55,6 +60,7 @@ class Service:
     wakes: SimpleQueue[str]
     teller: Teller
     feed: Feed
+    stop: threading.Event
 
     @classmethod
     def build(
@@ -101,12 +107,14 @@ class Service:
             report=consuming.report,
         )
         consumers = _consumers(configuration, parts)
-        http = HttpServer(options.http(configuration.settings), make_api(views, settings.api_token))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed)
+        stop = threading.Event()
+        http_options = options.http(configuration.settings)
+        http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token)))
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, stop)
 
     def run(self) -> int:
         """Run until `stop` is called or a loop fails; return the exit code."""
-        draining, stop = threading.Event(), threading.Event()
+        draining, stop = threading.Event(), self.stop
         self._start(draining, stop)
         # SimpleQueue is the one thing that a signal handler may touch at any moment.
         while (why := self.wakes.get()) == COMPARE:
@@ -172,6 +180,33 @@ class Service:
         self.teller.finish(self.supervisor, max(min(left_seconds, _TELL_SECONDS), 0.0))
         self.feed.close()
         self.http.stop()
+
+
+def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Commands:
+    """What the API may do; `stop` parks it."""
+    overrides = Overrides(
+        volume=parts.volume,
+        refetch=parts.refetch,
+        clock=parts.clock,
+        observe=parts.observe,
+        by="API",
+        stop=stop,
+        patience_seconds=_BUSY_PATIENCE_SECONDS,
+    )
+
+    def unpin(model: ModelId) -> Overridden:
+        answer = overrides.unpin(model)
+        if answer.changed:
+            parts.dirty.mark(model, why="unpinned")
+        return answer
+
+    return Commands(
+        token=token,
+        sync=lambda model: parts.dirty.mark(model, why="API"),
+        rollback=overrides.rollback,
+        pin=overrides.pin,
+        unpin=unpin,
+    )
 
 
 def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:

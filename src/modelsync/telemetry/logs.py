@@ -127,6 +127,10 @@ class FactLogger:
                 say("info", "published", model=model, revision=revision, sync_id=sync_id, previous=done.previous,
                     files=done.files, size_bytes=done.size_bytes, event_to_publish_seconds=late,
                     reason=done.reason)  # fmt: skip
+            case facts.Pinned(model, revision, pin):
+                say("info", "pinned", model=model, revision=revision, reason=pin)
+            case facts.Unpinned(model, revision, reason):
+                say("info", "unpinned", model=model, revision=revision, reason=reason)
             case facts.ModelGone() | facts.ModelBack() | facts.Unpublished():
                 self._left(fact)
             case facts.RevisionRejected(model, revision, sync_id, rule, reason):

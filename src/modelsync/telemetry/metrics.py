@@ -75,6 +75,10 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_deletions_held", "gauge", "1", (), "stable",
                "1 while no model is withdrawn because too many would go at once."),
     MetricSpec("modelsync_models", "gauge", "models", ("state",), "stable", "Models by state."),
+    MetricSpec("modelsync_pinned_models", "gauge", "models", (), "stable",
+               "Models that stay at their revision whatever the bucket has."),
+    MetricSpec("modelsync_rollbacks_total", "counter", "models", (), "stable",
+               "Models switched back to an earlier revision, by this worker's API."),
     MetricSpec("modelsync_model_info", "gauge", "1", ("model", "revision"), "stable",
                "1 for the revision that readers of a model see."),
     MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
@@ -119,6 +123,11 @@ class ModelView(Protocol):
     @property
     def revision(self) -> Revision | None:
         """What readers see."""
+        ...
+
+    @property
+    def pinned(self) -> bool:
+        """It stays at its revision whatever the bucket has."""
         ...
 
 
@@ -190,6 +199,8 @@ class Metrics:
                 if outcome is facts.Outcome.SUCCESS:
                     for stage, stage_seconds in stages.items():
                         self._observe("sync_stage_seconds", stage_seconds, stage)
+            case facts.Pinned(rolled_back=True):
+                self._count("rollbacks_total")
             case facts.Unpublished():
                 self._count("unpublished_total")
             case facts.DeletionsReviewed(gone, held):
@@ -236,7 +247,7 @@ class Metrics:
                 pass
 
 
-_AT_SCRAPE = {"modelsync_models", "modelsync_model_info", "modelsync_consumers"}
+_AT_SCRAPE = {"modelsync_models", "modelsync_model_info", "modelsync_pinned_models", "modelsync_consumers"}
 
 
 def _short(receiver: str) -> str:
@@ -257,7 +268,8 @@ class _Models(Collector):
     def collect(self) -> list[Metric]:
         families = {name: GaugeMetricFamily(name, spec.help, labels=spec.labels) for name, spec in self._specs.items()}
         states: dict[str, int] = {}
-        for model, view in self._models().items():
+        views = self._models()
+        for model, view in views.items():
             states[view.state] = states.get(view.state, 0) + 1
             if view.revision is not None:
                 families["modelsync_model_info"].add_metric([model, view.revision], 1)
@@ -266,4 +278,5 @@ class _Models(Collector):
         for model, rollout in self._rollouts().items():
             families["modelsync_consumers"].add_metric([model, "current"], rollout.current)
             families["modelsync_consumers"].add_metric([model, "other"], rollout.consumers - rollout.current)
+        families["modelsync_pinned_models"].add_metric([], sum(view.pinned for view in views.values()))
         return list(families.values())

@@ -1,32 +1,32 @@
-"""Who may call what changes something."""
+"""Who may call what is not for everybody."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import SecretStr
 
-_BEARER = HTTPBearer(auto_error=False, description="The worker's API_TOKEN.")
+_BEARER = HTTPBearer(auto_error=False, description="API_TOKEN")
 _Given = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 
 
-def require_token(token: SecretStr | str | None) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Make a dependency that lets a request pass only with the bearer token.
+def require_token(token: str | None) -> Callable[[_Given], Awaitable[None]]:
+    """Make a FastAPI dependency that lets a call through only with this bearer token.
 
-    It answers 401 without the right token, and 403 where there is none to have: writing is off then.
+    A browser never sends it by itself, so a page of somebody else cannot make it call. Without a
+    token everybody is refused (403); a missing or wrong one is answered 401.
     """
-    secret = token.get_secret_value() if isinstance(token, SecretStr) else token
 
     async def check(given: _Given) -> None:
-        if not secret:
-            raise HTTPException(403, "writing is off: set API_TOKEN on the worker to allow it")
-        if given is None or not hmac.compare_digest(given.credentials.encode(), secret.encode()):
+        if token is None:
+            raise HTTPException(403, "this call is off: set API_TOKEN to turn it on")
+        # Headers are read as latin-1: this gives back the bytes that were sent.
+        if given is None or not hmac.compare_digest(given.credentials.encode("latin-1"), token.encode()):
             raise HTTPException(
-                401, "a bearer token is needed: API_TOKEN of the worker", {"WWW-Authenticate": "Bearer"}
+                401, "send the API_TOKEN: Authorization: Bearer …", headers={"WWW-Authenticate": "Bearer"}
             )
 
     return check

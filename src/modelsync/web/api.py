@@ -8,16 +8,18 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from modelsync import __version__
 from modelsync.core.health import Check, Status, verdict
 from modelsync.core.notices import Activity
 from modelsync.core.status import ModelPage, ModelView
 from modelsync.ports.live import Subscribe
+from modelsync.web.bodies import BoundedBodies
 from modelsync.web.consumers import Report, add_consumers
 from modelsync.web.events import add_events
 from modelsync.web.models import add_models
+from modelsync.web.writing import Commands, add_writing
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,15 @@ class ProbeAnswer(BaseModel):
     reason: str | None = None
 
 
-def make_api(views: Views, token: SecretStr | None = None) -> FastAPI:
-    """Build the application; `token` is what calls that write must bear, None turns them off."""
+def make_api(views: Views, commands: Commands) -> FastAPI:
+    """Build the application."""
     api = FastAPI(
         title="modelsync",
         version=__version__,
         description="Keeps AI models on a shared volume in step with S3.",
         redoc_url=None,
     )
+    api.add_middleware(BoundedBodies)
 
     # `def` endpoints would cost a thread pool and a hop; none of these blocks.
     @api.get("/health", response_model=HealthAnswer, responses={503: {"model": HealthAnswer}}, tags=["probes"])
@@ -110,8 +113,9 @@ def make_api(views: Views, token: SecretStr | None = None) -> FastAPI:
         """Metrics in Prometheus' text format."""
         return Response(views.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    add_consumers(api, model=views.model, report=views.report, token=token)
+    add_consumers(api, model=views.model, report=views.report, token=commands.token)
     add_events(api, activity=views.activity, subscribe=views.subscribe)
+    add_writing(api, commands, model=views.model)
     add_models(api, model=views.model, models=views.models)
     return api
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -28,9 +28,7 @@ class ConsumerReport(BaseModel):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 
 
-def add_consumers(
-    api: FastAPI, *, model: Callable[[str], ModelView | None], report: Report, token: SecretStr | None
-) -> None:
+def add_consumers(api: FastAPI, *, model: Callable[[str], ModelView | None], report: Report, token: str | None) -> None:
     """Add the endpoint, on functions that read a model and take a report."""
 
     @api.post(

@@ -21,6 +21,7 @@ from modelsync.adapters.volume.files import (
     temporary_name,
     volume_errors,
 )
+from modelsync.adapters.volume.history import recall, remembered
 from modelsync.adapters.volume.holdings import holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of
@@ -125,6 +126,16 @@ class LocalVolume:
         """The manifest of a kept revision."""
         with volume_errors(f"read the manifest of {model}"):
             return read_manifest(ModelPaths(self._base, model), revision)
+
+    def history(self, model: ModelId) -> frozenset[Revision]:
+        """Revisions whose manifests are kept beyond them."""
+        with volume_errors(f"list the history of {model}"):
+            return remembered(ModelPaths(self._base, model))
+
+    def recall(self, model: ModelId, revision: Revision) -> Manifest | None:
+        """A manifest that was kept beyond its revision."""
+        with volume_errors(f"read the history of {model}"):
+            return recall(ModelPaths(self._base, model), revision)
 
     def entries(self, model: ModelId, revision: Revision) -> list[Entry]:
         """Every name below a kept revision's files but directories."""

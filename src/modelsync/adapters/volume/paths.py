@@ -6,24 +6,21 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelsync.core.names import RESERVED, ModelId, RelPath, encode
+from modelsync.core import layout
+from modelsync.core.layout import CURRENT, FILES, LEASE, QUARANTINE, REVISIONS, STAGING
+from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision
 
 TEMPORARY = ".tmp-"
 """Start of every temporary name. Each is unique: one left by a crash is in nobody's way."""
 
-REVISIONS = "revisions"
-STAGING = "staging"
-QUARANTINE = "quarantine"
-CURRENT = "current.json"
 MANIFEST = "manifest.json"
 DAMAGE = "damage.json"
-_FILES = "files"
 
 
 def home_of(base: str, model: ModelId) -> str:
     """What modelsync keeps of a model, as text: a `Path` for each of a hundred thousand models takes its time."""
-    return f"{base}/{RESERVED}/models/{encode(model)}"
+    return f"{base}/{layout.home_of(model)}"
 
 
 def directory_named(base: str, model: ModelId, target: str) -> str | None:
@@ -33,7 +30,7 @@ def directory_named(base: str, model: ModelId, target: str) -> str | None:
     if not pointed.startswith(revisions):
         return None
     name, _, inside = pointed[len(revisions) :].partition("/")
-    return name if inside.partition("/")[0] == _FILES else None
+    return name if inside.partition("/")[0] == FILES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +61,16 @@ class ModelPaths:
         return self.home / CURRENT
 
     @property
+    def next(self) -> Path:
+        """The record that a switch under way will make valid."""
+        return self.home / "next.json"
+
+    @property
+    def history(self) -> Path:
+        """Manifests of revisions that readers saw, kept beyond the revisions."""
+        return self.home / "history"
+
+    @property
     def revisions(self) -> Path:
         """Complete revisions."""
         return self.home / REVISIONS
@@ -90,13 +97,13 @@ class ModelPaths:
 
 
 def revision_in(directory: str) -> Revision:
-    """The revision that a directory of this name holds: what follows a dot tells how often it was built anew."""
-    return Revision(directory.partition(".")[0])
+    """The revision that a directory of this name holds."""
+    return layout.revision_of(directory)
 
 
 def files_of(revision_directory: Path) -> Path:
     """The directory of a revision's files, staged or complete."""
-    return revision_directory / _FILES
+    return revision_directory / FILES
 
 
 def manifest_of(revision_directory: Path) -> Path:
@@ -111,7 +118,7 @@ def damage_of(revision_directory: Path) -> Path:
 
 def lease_of(revision_directory: Path) -> Path:
     """The file that readers lock while they use a revision."""
-    return revision_directory / "lease.lock"
+    return revision_directory / LEASE
 
 
 def journal_of(revision_directory: Path) -> Path:

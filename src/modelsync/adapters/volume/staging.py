@@ -274,9 +274,10 @@ class LocalStaging:
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name."""
         with volume_errors(f"complete revision {manifest.revision}"):
-            manifest_of(self._directory).unlink(missing_ok=True)
+            for left in (manifest_of(self._directory), lease_of(self._directory)):
+                left.unlink(missing_ok=True)  # by an attempt that died here
             write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
-            lease_of(self._directory).touch(mode=0o644)
+            write_new(lease_of(self._directory), b"", 0o644)
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from modelsync.adapters.volume.files import names_in, read_if_there
 from modelsync.adapters.volume.paths import (
-    CURRENT,
     DAMAGE,
     MANIFEST,
-    QUARANTINE,
-    REVISIONS,
-    STAGING,
     home_of,
     revision_in,
 )
 from modelsync.adapters.volume.revisions import damage_in, linked_name, whole_names
+from modelsync.core.layout import CURRENT, QUARANTINE, REVISIONS, STAGING
 from modelsync.core.manifest import BadRecord, Current, Published, Quarantine
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision

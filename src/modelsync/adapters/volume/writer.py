@@ -16,13 +16,14 @@ from modelsync.adapters.volume.files import (
     sync_directory,
     volume_errors,
 )
+from modelsync.adapters.volume.history import remember
 from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of
 from modelsync.adapters.volume.revisions import free_directory, read_manifest, whole_directory
 from modelsync.adapters.volume.staging import LocalStaging
 from modelsync.adapters.volume.survey import linked_revision, read_current
-from modelsync.core.manifest import Current, Damage, Manifest, Quarantine, Superseded
+from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Superseded
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
 from modelsync.errors import Rejected, VolumeFailed
@@ -49,6 +50,8 @@ class LocalWriter:
         """Make the record say what the link says, after a crash between the two."""
         with volume_errors(f"mend the record of {self._paths.model}"):
             linked = linked_revision(*self._where)
+            if self._finish_switch(linked):
+                return
             current = read_current(*self._where)
             if linked is None or (current is not None and current.revision == linked):
                 return
@@ -58,6 +61,18 @@ class LocalWriter:
             switched_at = self._paths.link.lstat().st_mtime
             previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
             self.record(Current(self._paths.model, linked, manifest.listing, switched_at, previous))
+
+    def _finish_switch(self, linked: Revision | None) -> bool:
+        """Make the record of a switch that a crash cut short the valid one, if readers were switched."""
+        if not self._paths.next.exists():
+            return False
+        prepared = _prepared(self._paths.next)
+        if prepared is None or prepared.revision != linked:
+            self._paths.next.unlink()
+            return False
+        self._paths.next.rename(self._paths.current)
+        sync_directory(self._paths.home)
+        return True
 
     def stage(self, revision: Revision) -> LocalStaging:
         """Start or resume a revision."""
@@ -83,8 +98,12 @@ class LocalWriter:
             if directory is None:
                 raise VolumeFailed(f"revision {current.revision} of {self._paths.model} is not on the volume any more")
             single = manifest.files[0].path if manifest.single else None
+            if current.pin is not None:  # which the link does not tell, as it tells all else that counts
+                replace_file(self._paths.next, _bounded(current).to_json())
+            remember(self._paths, current.revision, [old.revision for old in _bounded(current).previous])
             replace_link(link, self._paths.target(directory, single), self._paths.home)
             self.record(current)
+            self._paths.next.unlink(missing_ok=True)
             self.clear_staging()
             self._index.add(manifest)
 
@@ -140,8 +159,7 @@ class LocalWriter:
     def record(self, current: Current) -> None:
         """Write the record alone."""
         with volume_errors(f"record {current.revision} of {current.model}"):
-            bounded = replace(current, previous=current.previous[:KEEP_PREVIOUS])
-            replace_file(self._paths.current, bounded.to_json())
+            replace_file(self._paths.current, _bounded(current).to_json())
 
     def quarantine(self, record: Quarantine) -> None:
         """Put a refusal on record, and remove the staged bytes."""
@@ -165,6 +183,17 @@ class LocalWriter:
         if self._staging is not None:
             self._staging.close()
             self._staging = None
+
+
+def _bounded(current: Current) -> Current:
+    return replace(current, previous=current.previous[:KEEP_PREVIOUS])
+
+
+def _prepared(path: Path) -> Current | None:
+    try:
+        return Current.from_json(path.read_bytes())
+    except BadRecord:
+        return None
 
 
 def _taken(path: Path) -> Rejected:
