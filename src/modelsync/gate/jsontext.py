@@ -68,8 +68,8 @@ class _Text:
         self._at = found.end()
         return found[0]
 
-    def token(self) -> str:
-        """The next token; empty at the end of the document."""
+    def symbol(self) -> str:
+        """The next symbol; empty at the end of the document."""
         while True:
             found = _TOKEN.match(self._text, self._at)
             if found is not None and (found.end() < len(self._text) or self._ended):
@@ -97,7 +97,7 @@ class _Text:
 
 
 class _Document:
-    """The grammar: `_expect` takes the next token."""
+    """The grammar: `_expect` takes the next symbol."""
 
     def __init__(self, text: _Text) -> None:
         self._text = text
@@ -108,10 +108,10 @@ class _Document:
     def read(self) -> None:
         while True:
             self._skip()
-            token = self._text.token()
-            if not token:
+            symbol = self._text.symbol()
+            if not symbol:
                 break
-            self._expect(token)
+            self._expect(symbol)
         if self._open or self._expect != self._after:
             raise _bad("it ends before it is complete")
 
@@ -127,62 +127,62 @@ class _Document:
                 self._name(name)
                 self._expect = self._name
 
-    def _value(self, token: str) -> None:
-        if token in {"{", "["}:
+    def _value(self, symbol: str) -> None:
+        if symbol in {"{", "["}:
             if len(self._open) == _MAX_DEPTH:
                 raise _bad(f"it is nested deeper than {_MAX_DEPTH}")
-            self._open.append(set() if token == "{" else None)
-            self._expect = self._member if token == "{" else self._item
-        elif token in {"}", "]", ",", ":"}:
-            raise self._misplaced(token)
+            self._open.append(set() if symbol == "{" else None)
+            self._expect = self._member if symbol == "{" else self._item
+        elif symbol in {"}", "]", ",", ":"}:
+            raise self._misplaced(symbol)
         else:
             self._expect = self._after
 
-    def _item(self, token: str) -> None:
-        if token == "]":
+    def _item(self, symbol: str) -> None:
+        if symbol == "]":
             self._close()
         else:
-            self._value(token)
+            self._value(symbol)
 
-    def _member(self, token: str) -> None:
-        if token == "}":
+    def _member(self, symbol: str) -> None:
+        if symbol == "}":
             self._close()
         else:
-            self._name(token)
+            self._name(symbol)
 
-    def _name(self, token: str) -> None:
+    def _name(self, symbol: str) -> None:
         names = self._open[-1]
-        if names is None or not token.startswith('"'):
-            raise self._misplaced(token)
+        if names is None or not symbol.startswith('"'):
+            raise self._misplaced(symbol)
         before = len(names)
-        names.add(hash(json.loads(token) if "\\" in token else token[1:-1]))
+        names.add(hash(json.loads(symbol) if "\\" in symbol else symbol[1:-1]))
         if len(names) == before:
-            raise _bad(f"an object has the name {quoted(token)} twice, before character {self._text.position:,}")
+            raise _bad(f"an object has the name {quoted(symbol)} twice, before character {self._text.position:,}")
         self._names += 1
         if self._names > _MAX_NAMES:
             raise _bad(f"its objects have more than {_MAX_NAMES:,} names")
         self._expect = self._colon
 
-    def _colon(self, token: str) -> None:
-        if token != ":":
-            raise self._misplaced(token)
+    def _colon(self, symbol: str) -> None:
+        if symbol != ":":
+            raise self._misplaced(symbol)
         self._expect = self._value
 
-    def _after(self, token: str) -> None:
+    def _after(self, symbol: str) -> None:
         closing = "" if not self._open else "]" if self._open[-1] is None else "}"
-        if closing and token == closing:
+        if closing and symbol == closing:
             self._close()
-        elif closing and token == ",":
+        elif closing and symbol == ",":
             self._expect = self._value if closing == "]" else self._name
         else:
-            raise self._misplaced(token)
+            raise self._misplaced(symbol)
 
     def _close(self) -> None:
         self._names -= len(self._open.pop() or ())
         self._expect = self._after
 
-    def _misplaced(self, token: str) -> Rejected:
-        return _bad(f"{quoted(token)} is out of place before character {self._text.position:,}")
+    def _misplaced(self, symbol: str) -> Rejected:
+        return _bad(f"{quoted(symbol)} is out of place before character {self._text.position:,}")
 
 
 def _bad(why: str) -> Rejected:

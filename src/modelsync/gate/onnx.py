@@ -43,7 +43,7 @@ _ONCE = {
 
 _BITS = {
     1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
-    17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
+    17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2, 27: 6, 28: 6,
 }  # fmt: skip
 _STRING = 8
 _EXTERNAL = 1
@@ -189,7 +189,9 @@ class _Walk:
         needed = tensor.size_bytes
         length = _number(tensor, "length", name)
         if needed is None or (length is not None and length != needed):
-            raise _bad(f"{name} has {length or 0:,} bytes in {quoted(location)}, its shape and data type ask for {needed}")
+            raise _bad(
+                f"{name} has {length or 0:,} bytes in {quoted(location)}, its shape and data type ask for {needed}"
+            )
         if offset + needed > size:
             raise _bad(f"{name} ends at byte {offset + needed:,} of {quoted(location)}, which has {size:,}")
 

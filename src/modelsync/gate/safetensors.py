@@ -107,8 +107,8 @@ def _metadata(header: str, at: int) -> int:
     return end.end()
 
 
-def _new(names: set[str], token: str) -> str:
-    name: str = json.loads(token) if "\\" in token else token[1:-1]
+def _new(names: set[str], symbol: str) -> str:
+    name: str = json.loads(symbol) if "\\" in symbol else symbol[1:-1]
     if name in names:
         raise _bad(f"the header has the name {quoted(name)} twice")
     names.add(name)
