@@ -1,0 +1,150 @@
+"""What a file is: its content says so, and its name must agree.
+
+A program picks the loader by the name or by the content. If the two disagree, some program reads a file in a way that
+nobody has judged: a pickle named `.json` waits for a loader that does not look at names.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from modelsync.core.names import RelPath
+from modelsync.core.words import quoted
+from modelsync.errors import Rejected
+from modelsync.gate import archive
+from modelsync.gate.arrays import NPY_MAGIC
+from modelsync.gate.inert import is_inert
+from modelsync.gate.source import Source
+from modelsync.gate.torch import LEGACY_MAGIC
+
+
+class Kind(StrEnum):
+    """A format, in words."""
+
+    SAFETENSORS = "safetensors"
+    ONNX = "ONNX"
+    TORCH_ZIP = "a PyTorch archive"
+    TORCH_LEGACY = "a PyTorch file of the older format"
+    PICKLE = "a pickle"
+    NPY = "a NumPy array"
+    NPZ = "an archive of NumPy arrays"
+    WAV = "WAV audio"
+    JSON = "JSON"
+    YAML = "YAML"
+    TEXT = "text"
+    SENTENCEPIECE = "a SentencePiece vocabulary"
+    RAW = "numbers without a header"
+
+
+_TORCH: Final = frozenset({Kind.TORCH_ZIP, Kind.TORCH_LEGACY, Kind.PICKLE})
+_ALLOWED: Final = {
+    ".safetensors": frozenset({Kind.SAFETENSORS}),
+    ".onnx": frozenset({Kind.ONNX}),
+    ".pth": _TORCH, ".pt": _TORCH, ".ckpt": _TORCH, ".pkl": _TORCH, ".pickle": _TORCH,
+    ".bin": _TORCH | {Kind.NPY, Kind.NPZ, Kind.RAW},
+    ".npy": frozenset({Kind.NPY}),
+    ".npz": frozenset({Kind.NPZ}),
+    ".wav": frozenset({Kind.WAV}),
+    ".json": frozenset({Kind.JSON}),
+    ".yaml": frozenset({Kind.YAML}), ".yml": frozenset({Kind.YAML}),
+    ".txt": frozenset({Kind.TEXT}),
+    ".model": frozenset({Kind.SENTENCEPIECE, Kind.TEXT}),
+}  # fmt: skip
+_OTHER: Final = _ALLOWED[".bin"] | {Kind.SAFETENSORS, Kind.WAV, Kind.TEXT}
+"""What a file may be whose ending the operator has chosen, and this table does not know."""
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_PACKED = {
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4",
+    b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"\x78\x01": "zlib", b"\x78\x9c": "zlib", b"\x78\xda": "zlib",
+    b"\x89HDF": "HDF5", b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a program",
+}  # fmt: skip
+_ZIP_END = b"PK\x05\x06"
+_ZIP_TAIL_BYTES = (64 << 10) + 22
+_HEAD_BYTES = 4096
+_TAR_BYTES, _TAR_SUM = 512, slice(148, 156)
+_PROTOCOL = re.compile(rb"\x80[\x02-\x05]")  # with it every pickle begins since protocol 2
+_SAFETENSORS_BYTES = 100_000_000  # the longest header that the format allows
+
+
+def kind_of(path: RelPath, source: Source) -> Kind:
+    """What a file is.
+
+    Raises:
+        Rejected: rule `kind`; name and content disagree, or the content is nothing that is known.
+    """
+    head = source.read(0, _HEAD_BYTES)
+    if head.startswith(_LFS):
+        raise _bad("it is a Git LFS pointer, not the file that it points to: upload that")
+    dot = path.rfind(".")
+    ending = path[dot:].lower() if dot > path.rfind("/") else ""
+    allowed = _ALLOWED.get(ending, _OTHER)
+    kind = _marked(head, source.size_bytes)
+    if kind is None and len(allowed) == 1:
+        return next(iter(allowed))  # whose own check says what is wrong with it
+    kind = kind or _unmarked(head, source, allowed)
+    if kind not in allowed:
+        raise _bad(f"its name ends in {quoted(ending)}, its content is {kind}")
+    return kind
+
+
+def _marked(head: bytes, size_bytes: int) -> Kind | None:
+    """The kind of what has a mark that nothing else has."""
+    if head.startswith(archive.SIGNATURE):
+        name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+        return Kind.NPZ if name.endswith(b".npy") else Kind.TORCH_ZIP
+    if head.startswith(NPY_MAGIC):
+        return Kind.NPY
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return Kind.WAV
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= min(size_bytes, _SAFETENSORS_BYTES):
+        return Kind.SAFETENSORS
+    if LEGACY_MAGIC in head[:32]:
+        return Kind.TORCH_LEGACY
+    if _is_tar(head):
+        raise _bad("it is a tar archive: PyTorch has not written these since 2017; load and save it again")
+    return None
+
+
+def _unmarked(head: bytes, source: Source, allowed: frozenset[Kind]) -> Kind:
+    """The kind of what could be several."""
+    if not head and Kind.TEXT not in allowed:
+        raise _bad("it is empty")
+    if _is_text(head) and not (Kind.TEXT not in allowed and not is_inert(source)):
+        return Kind.TEXT
+    if Kind.SENTENCEPIECE in allowed:
+        return Kind.SENTENCEPIECE
+    if _PROTOCOL.match(head) or not is_inert(source):
+        return Kind.PICKLE
+    for mark, name in _PACKED.items():
+        if head.startswith(mark):
+            raise _bad(f"it is {name}, which is not looked into")
+    if _ZIP_END in source.read(max(source.size_bytes - _ZIP_TAIL_BYTES, 0), _ZIP_TAIL_BYTES):
+        raise _bad("it is a zip archive with something before it")
+    return Kind.RAW
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins like text, perhaps with its last character cut off; an empty one does."""
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if error.end < len(head) - 3:
+            return False
+        text = head[: error.start].decode()
+    return all(character.isprintable() or character.isspace() for character in text)
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether a tar archive begins here: the sum over its first header is right."""
+    block = head[:_TAR_BYTES]
+    digits = block[_TAR_SUM].strip(b" \0")
+    if len(block) < _TAR_BYTES or not digits or digits.strip(b"01234567"):
+        return False
+    return int(digits, 8) == sum(block) - sum(block[_TAR_SUM]) + 8 * ord(" ")
+
+
+def _bad(why: str) -> Rejected:
+    return Rejected("kind", why)
