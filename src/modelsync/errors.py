@@ -14,6 +14,7 @@
     │   ├── ServiceUnavailable  the same for a worker's HTTP interface
     │   ├── NotTold             the same for a receiver of notices
     │   ├── HookFailed          the publish hook could not be run to its end
+    │   ├── GateFailed          the gate could not judge
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
     │   │   ├── NoRoom          a download does not fit, unless older revisions go
     │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
@@ -144,6 +145,10 @@ class NotTold(TryAgain):
 
 class HookFailed(TryAgain):
     """The publish hook cannot be started, or did not end in time."""
+
+
+class GateFailed(TryAgain):
+    """The process that checks models cannot be started."""
 
 
 class VolumeFailed(TryAgain):

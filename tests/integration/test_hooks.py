@@ -15,6 +15,7 @@ import pytest
 
 from modelsync.adapters.command import CommandOptions, environment
 from modelsync.adapters.hooks import CommandHook, ExecReceiver
+from modelsync.app.vetting import Vetting
 from modelsync.core import facts
 from modelsync.core.facts import Outcome
 from modelsync.core.manifest import Quarantine
@@ -201,7 +202,7 @@ class Hooked:
     def hook(self, text: str, timeout_seconds: float = 20.0) -> None:
         path = self.script(f'echo "$MODELSYNC_REVISION" >> {self.looks}\n{text}')
         hook = CommandHook(CommandOptions((path,), timeout_seconds, 0.3), self.world.observe)
-        self.world.sync_models._hook = hook
+        self.world.sync_models._vetting = Vetting(self.world.volume, None, hook)
 
     @property
     def asked(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from fakes.gate import FakeGate
 from fakes.uploads import FakeUploads
 from modelsync.adapters.folder import LocalFolder
 from modelsync.app.push import Push, PushOptions
@@ -45,6 +46,7 @@ class Publisher:
         directory.mkdir()
         self.directory = directory
         self.uploads = FakeUploads(world.bucket)
+        self.gate = FakeGate()
         self.stop = threading.Event()
         self.push = Push(
             folder=LocalFolder(directory),
@@ -54,6 +56,7 @@ class Publisher:
             observe=world.observe,
             naming=world.naming,
             options=PushOptions(concurrency=4, attempts=3),
+            gate=self.gate,
         )
 
     def write(self, **files: bytes) -> None:

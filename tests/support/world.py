@@ -28,6 +28,7 @@ from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
+from modelsync.app.vetting import Vetting
 from modelsync.app.verify import Verified, Verifier
 from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Fact
@@ -36,6 +37,7 @@ from modelsync.core.names import ModelId, Naming
 from modelsync.core.retention import RetentionRules, Verdict
 from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
+from modelsync.ports.gate import Gate
 
 Told = TypeVar("Told")
 
@@ -59,13 +61,15 @@ class World:
         retention: RetentionRules | None = None,
         stale_seconds: float = 86400.0,
         clock: VirtualClock | None = None,
+        gate: Gate | None = None,
+        keep_refused: bool = False,
     ) -> None:
         self.base = base
         self.clock = clock or VirtualClock()
         self.bucket = store or FakeStore()
         self.bucket.now = self.clock.now
         self.store = FaultyStore(self.bucket)
-        self.volume = volume or LocalVolume(base)
+        self.volume = volume or LocalVolume(base, keep_refused=keep_refused)
         self.volume.check()
         self.facts: list[Fact] = []
         self.board = Board(self.clock)
@@ -82,6 +86,7 @@ class World:
         self.collector = Collector(
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
+        judged_by = gate.rules if gate else ""
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -92,13 +97,14 @@ class World:
                 namespace=self.namespace,
                 clock=self.clock,
                 observe=self.observe,
-                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
+                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules, gate=judged_by),
             ),
             breaker=self.breaker,
             clock=self.clock,
             observe=self.observe,
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
+            vetting=Vetting(self.volume, gate, None),
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -127,6 +133,7 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
+            gate=judged_by,
         )
 
     def observe(self, fact: Fact, /) -> None:

@@ -28,6 +28,11 @@ class LocalFolder:
         if not self._base.is_dir():
             raise ConfigurationError(f"{base} is no directory: name the one that holds the voice's files")
 
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return str(self._base)
+
     def scan(self) -> list[LocalFile]:
         """Everything in it that is no directory, in order of the paths."""
         found: list[LocalFile] = []

@@ -40,7 +40,9 @@ class Comparison:
         rules: DeletionRules,
         clock: Clock,
         observe: Observer,
+        gate: str = "",
     ) -> None:
+        """Make it; `gate` names the rules that content has to pass."""
         self._store = store
         self._volume = volume
         self._namespace = namespace
@@ -49,6 +51,7 @@ class Comparison:
         self._rules = rules
         self._clock = clock
         self._observe = observe
+        self._gate = gate
         self._seeded = False
 
     def _seed(self, known: AbstractSet[ModelId]) -> None:
@@ -116,10 +119,10 @@ class Comparison:
         seen.add(model)
         listing = self._namespace.judge(snapshot).digest
         published = self._volume.glance(model)
-        step = in_step(listing, published)
+        step = in_step(listing, published, self._gate)
         if not step:
             published = self._volume.published(model)
-            step = in_step(listing, published)
+            step = in_step(listing, published, self._gate)
         if (current := published.current) is not None:
             records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None

@@ -30,12 +30,14 @@ class DecideOptions:
         settle: models without a commit file.
         commit_timeout_seconds: how long a commit file may wait for its files.
         deletions: models that left the bucket.
+        gate: names the rules that content has to pass.
     """
 
     naming: Naming
     settle: SettleOptions = field(default_factory=SettleOptions)
     commit_timeout_seconds: float = 3600.0
     deletions: DeletionRules = field(default_factory=DeletionRules)
+    gate: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,12 @@ class Decider:
                 return Gone("MODEL_INCLUDE, MODEL_EXCLUDE or MODEL_DEPTH leave it out: what is published stays")
             return depart(on_volume, now=look.at, rules=options.deletions)
         answer = triage(
-            snapshot, on_volume, s3_now=look.at, settle_seconds=options.settle.seconds, quiet_seconds=quiet_seconds
+            snapshot,
+            on_volume,
+            s3_now=look.at,
+            settle_seconds=options.settle.seconds,
+            quiet_seconds=quiet_seconds,
+            gate=options.gate,
         )
         if answer is not None:
             return answer

@@ -1,4 +1,4 @@
-"""What an operator decides over the bucket: rollback, pin and unpin.
+"""What an operator decides over the bucket: rollback, pin and unpin; and over refusals: recheck.
 
 They work on the volume alone, under the model's lock: any process may carry them out while others sync.
 """
@@ -31,7 +31,7 @@ _UNKNOWN = Digest("")
 
 
 class Overrides:
-    """Rolls back, pins and unpins. Thread-safe.
+    """Rolls back, pins, unpins and forgets refusals. Thread-safe.
 
     Raises, from every method:
         NotPossible: it cannot be done as things are.
@@ -163,6 +163,12 @@ class Overrides:
         reason = f"unpinned by {self._by}; it was pinned: {current.pin}"
         self._observe(Unpinned(model, current.revision, reason))
         return Overridden(model, current.revision, pinned=False, changed=True, reason=reason)
+
+    def recheck(self, model: ModelId) -> None:
+        """Forget why versions of a model were refused: the next sync judges again. Fine if none was."""
+        if self._volume.published(model).quarantined:
+            with self._writer(model) as writer:
+                writer.pardon()
 
     @contextmanager
     def _writer(self, model: ModelId) -> Iterator[Writer]:

@@ -43,11 +43,19 @@ class SyncContext:
         if self.stop.is_set():
             raise Stopped("shutting down: the download is parked")
 
+    def tend(self) -> None:
+        """Beat, and raise if the work must be parked: for what calls back while it lasts.
+
+        Raises:
+            Stopped: it must.
+        """
+        self.beat()
+        self.check()
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage; times of the same name add up."""
-        self.beat()
-        self.check()
+        self.tend()
         start = self.clock.monotonic()
         try:
             yield

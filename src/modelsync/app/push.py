@@ -19,7 +19,7 @@ from modelsync.app.patience import Patience
 from modelsync.app.payload import BytesPayload
 from modelsync.app.present import Present
 from modelsync.app.upload import FileUpload, digest
-from modelsync.core.facts import PushStage, UploadLeft
+from modelsync.core.facts import GateWarned, PushStage, UploadLeft
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import ModelFile, RemoteObject, Revision, revision_of
 from modelsync.core.proof import Proof
@@ -37,6 +37,7 @@ from modelsync.core.upload import (
 )
 from modelsync.errors import ModelSyncError, ObjectChanged, Rejected, SourceChanged
 from modelsync.ports import Clock, ObjectStore, Observer
+from modelsync.ports.gate import Gate
 from modelsync.ports.push import Folder, Uploads
 
 _ABORT_ATTEMPTS = 3
@@ -70,7 +71,9 @@ class Push:
         observe: Observer,
         naming: Naming,
         options: PushOptions,
+        gate: Gate,
     ) -> None:
+        self._gate = gate
         self._folder = folder
         self._present = Present(store, naming)
         self._uploads = uploads
@@ -92,7 +95,8 @@ class Push:
             stop: ends it.
 
         Raises:
-            Rejected: rule `unfit`; the worker would refuse it.
+            Rejected: rule `unfit`, or the gate's; the worker would refuse it.
+            GateFailed, VolumeFailed: the gate cannot judge it.
             SourceChanged, SourceUnreadable: the directory.
             ObjectChanged, StoreUnavailable, StoreDenied, BucketMissing: the bucket.
             Stopped: `stop` was set.
@@ -101,6 +105,7 @@ class Push:
         if isinstance(selection, Unfit):
             raise Rejected("unfit", selection.reason)
         outbound = self._outbound(selection.model, stop)
+        self._judge(selection, outbound)
         before = self._look(selection, outbound)
         files = self._digest(selection.files, before, outbound)
         plan = plan_upload(selection.model, files, before, self._naming)
@@ -144,6 +149,16 @@ class Push:
             tend=outbound.check,
             give_up=give_up,
         )
+
+    def _judge(self, selection: Selection, outbound: Outbound) -> None:
+        """Have the gate look at the files: it is better known now than after gigabytes."""
+        files = {RelPath(file.path): file.size_bytes for file in selection.files}
+        judgement = self._gate.judge(self._folder.path, files, outbound.check)
+        for warning in judgement.warnings:
+            self._observe(GateWarned(outbound.model, outbound.push_id, warning.rule, warning.reason))
+        if judgement.refused is not None:
+            flaw = judgement.refused
+            raise Rejected(flaw.rule, f"the worker would refuse it: {flaw.reason}")
 
     def _look(self, selection: Selection, outbound: Outbound) -> Before:
         """See what the bucket has of the model, with records of what may be there already."""

@@ -21,6 +21,7 @@ from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.result import SyncResult, as_result
 from modelsync.app.reuse import Reuser
 from modelsync.app.space import SpaceLedger
+from modelsync.app.vetting import Vetting
 from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
 from modelsync.core.manifest import Damage, FileRecord, Manifest, Quarantine, succeed
@@ -50,7 +51,6 @@ from modelsync.errors import (
     VerificationFailed,
 )
 from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Writer
-from modelsync.ports.telling import PublishHook
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
@@ -84,7 +84,7 @@ class ModelSync:
         observe: Observer,
         make_room: Callable[[int, Beat], bool],
         options: SyncOptions,
-        hook: PublishHook | None = None,
+        vetting: Vetting,
     ) -> None:
         self._store = store
         self._volume = volume
@@ -95,7 +95,7 @@ class ModelSync:
         self._observe = observe
         self._make_room = make_room
         self._options = options
-        self._hook = hook
+        self._vetting = vetting
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
 
@@ -182,6 +182,9 @@ class ModelSync:
                 return self._build(work, decision, look, look.snapshot, on_volume, writer, context)
             case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
+                pinned = on_volume.current is not None and on_volume.current.pin is not None
+                if not pinned and (refuse := self._vetting.kept(manifest, context)) is not None:
+                    return self._refuse(work, refuse, look.snapshot, writer)
                 return self._switch(work, manifest, reason, look.snapshot, on_volume, writer, context)
             case Refuse(known=False) as refuse if look.snapshot is not None:
                 return self._refuse(work, refuse, look.snapshot, writer)
@@ -222,10 +225,8 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
-        try:
-            self._vet(build, staging, context)
-        except Rejected as error:
-            return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
+        if (refuse := self._vetting.staged(build.revision, records, staging, context)) is not None:
+            return self._refuse(work, refuse, snapshot, writer)
         with context.stage("seal"):
             manifest = self._manifest(work, build.revision, snapshot, records)
             staging.seal(manifest)
@@ -244,24 +245,6 @@ class ModelSync:
             raise ObjectChanged("a commit file came during the download")
         with suppress(TryAgain):  # the event asks for another look after this sync
             self._store.head(snapshot.commit)
-
-    def _vet(self, build: Build, staging: Staging, context: SyncContext) -> None:
-        """Ask the publish hook: before the seal, so that whatever is sealed has passed it, also after a crash.
-
-        Raises:
-            Rejected: it refuses the revision.
-            HookFailed: nobody can say.
-        """
-        if self._hook is None:
-            return
-
-        def attend() -> None:
-            context.beat()
-            context.check()
-
-        with context.stage("hook"):
-            directory = staging.present({file.path for file in build.files})
-            self._hook.vet(context.model, build.revision, directory, attend)
 
     def bring(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
         """Bring all files of a revision into staging: from the volume where their bytes are, else from S3.
@@ -297,6 +280,7 @@ class ModelSync:
             sync_id=work.sync_id,
             event_at=work.event_at,
             modelsync=__version__,
+            gate=self._vetting.rules,
         )
 
     def _kept(self, model: ModelId, revision: Revision, writer: Writer) -> Manifest:
@@ -340,9 +324,17 @@ class ModelSync:
         return SyncResult(Outcome.SUCCESS, reason, revision)
 
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:
-        now = self._clock.now()
-        writer.quarantine(
-            Quarantine(work.model, refuse.revision, snapshot.digest, refuse.rule, refuse.reason, now, refuse.mismatch)
+        record = Quarantine(
+            work.model,
+            refuse.revision,
+            snapshot.digest,
+            refuse.rule,
+            refuse.reason,
+            self._clock.now(),
+            refuse.mismatch,
+            refuse.file,
+            refuse.gate,
         )
+        writer.quarantine(record)
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))
         return SyncResult(Outcome.REJECTED, refuse.reason, refuse.revision)

@@ -58,12 +58,14 @@ def sync(
     models: Annotated[list[str] | None, typer.Argument(help="Models to sync; all if none is named.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and why; do nothing.")] = False,
+    recheck: Annotated[bool, typer.Option("--recheck", help="Fetch and check again what was refused of them.")] = False,
     json: Json = False,
 ) -> None:
     """Sync once and end: for init containers and cron. Exits 3 if some models failed."""
     from modelsync.cli.once import preview_once, sync_once
 
-    raise typer.Exit(preview_once(models or [], json=json) if dry_run else sync_once(models or [], json=json))
+    names = models or []
+    raise typer.Exit(preview_once(names, json=json) if dry_run else sync_once(names, recheck=recheck, json=json))
 
 
 @app.command()

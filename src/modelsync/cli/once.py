@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from modelsync.adapters.clock import SystemClock
 from modelsync.app.board import Board
 from modelsync.app.once import ModelOutcome, OneShot
+from modelsync.app.overrides import Overrides
 from modelsync.cli.common import models_named, stop_on_signals
 from modelsync.cli.main import FAILED, SOME_FAILED
 from modelsync.config import load
@@ -19,11 +20,12 @@ from modelsync.config.options import logs, naming
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.plan import Build, Decision
-from modelsync.errors import Stopped
+from modelsync.errors import ConfigurationError, Stopped
 from modelsync.service.parts import FanOut, Parts, build_parts
 from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
+_BUSY_PATIENCE_SECONDS = 30.0
 _GOOD = {Outcome.SUCCESS, Outcome.NOOP}
 
 
@@ -36,13 +38,15 @@ class _Row:
     size_bytes: int | None = None
 
 
-def sync_once(names: Sequence[str], *, json: bool) -> int:
+def sync_once(names: Sequence[str], *, recheck: bool, json: bool) -> int:
     """Sync and tell how each model ended; return the exit code.
 
     Raises:
         ConfigurationError: it cannot start.
         ModelSyncError: bucket or volume failed as a whole.
     """
+    if recheck and not names:
+        raise ConfigurationError("--recheck needs the names of models")
     configuration, models = _start(names)
     board, logger = Board(SystemClock()), FactLogger()
     with telling(configuration.settings, FanOut([board, logger])) as teller:
@@ -50,6 +54,8 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         stop = stop_on_signals()
         parts.volume.check()
         try:
+            if recheck:
+                _pardon(parts, models, stop)
             outcomes = run_once(configuration, parts, models, stop)
         except Stopped:
             sys.stderr.write("modelsync: interrupted; what was downloaded is kept and resumed next time\n")
@@ -59,6 +65,21 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         rows = [_Row(one.model, one.result.outcome.value, one.result.revision, one.result.reason) for one in outcomes]
         _print(rows, json=json, empty="every model is as the bucket has it")
     return 0 if all(item.result.outcome in _GOOD for item in outcomes) else SOME_FAILED
+
+
+def _pardon(parts: Parts, models: Sequence[ModelId], stop: threading.Event) -> None:
+    """Forget what was refused of these models."""
+    overrides = Overrides(
+        volume=parts.volume,
+        refetch=parts.refetch,
+        clock=parts.clock,
+        observe=parts.observe,
+        by="command",
+        stop=stop,
+        patience_seconds=_BUSY_PATIENCE_SECONDS,
+    )
+    for model in models:
+        overrides.recheck(model)
 
 
 def run_once(

@@ -51,6 +51,8 @@ class PushProgress:
                 self.say(f"uploaded {path} ({size_bytes:,} bytes): {reason}")
             case facts.RequestRetried(what=what, reason=reason, attempt=attempt):
                 self.say(f"{what}: {reason}; trying again ({attempt})")
+            case facts.GateWarned(reason=reason):
+                self.say(f"warning: {reason}")
             case facts.UploadLeft(path=path, reason=reason):
                 self.say(f"{path}: its unfinished upload could not be aborted: {reason}")
             case _:

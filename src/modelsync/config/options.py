@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from modelsync.adapters.aws import AwsOptions
+from modelsync.adapters.gate import GateOptions
 from modelsync.adapters.s3 import S3Options
 from modelsync.app.collect import CollectOptions
 from modelsync.app.decide import DecideOptions
@@ -20,6 +21,8 @@ from modelsync.core.names import Naming
 from modelsync.core.notices import Origin
 from modelsync.core.retention import RetentionRules
 from modelsync.core.space import SpaceRules
+from modelsync.gate.limits import GateLimits
+from modelsync.gate.rules import GateRules
 from modelsync.telemetry.logs import LogOptions
 
 if TYPE_CHECKING:
@@ -91,7 +94,30 @@ def decide(settings: Settings) -> DecideOptions:
         settle=SettleOptions(settings.settle_seconds, settings.upload_stale_seconds),
         commit_timeout_seconds=settings.commit_timeout_seconds,
         deletions=deletions(settings),
+        gate=gate_rules(settings).digest,
     )
+
+
+def gate_rules(settings: Settings) -> GateRules:
+    """What content has to pass."""
+    return GateRules(
+        structure=settings.gate_structure,
+        pickle=settings.gate_pickle,
+        pickle_allow=settings.gate_pickle_allow,
+        limits=GateLimits(
+            max_files=settings.gate_max_files,
+            max_file_bytes=settings.gate_max_file_bytes,
+            max_model_bytes=settings.gate_max_model_bytes,
+            max_path_length=settings.gate_max_path_length,
+            max_path_depth=settings.gate_max_path_depth,
+        ),
+    )
+
+
+def gate(settings: Settings) -> GateOptions:
+    """How content is checked."""
+    rules = gate_rules(settings)
+    return GateOptions(rules.to_json(), rules.digest)
 
 
 def deletions(settings: Settings) -> DeletionRules:

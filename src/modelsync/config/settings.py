@@ -122,10 +122,25 @@ class Settings(BaseModel):
     ] = 0.3
 
     # Gate
+    gate_structure: Annotated[
+        Literal["refuse", "warn", "off"], one_of("refuse", "warn", "off"),
+        Note("What becomes of files that are not what their format asks for; `off`: they are not looked at."),
+    ] = "refuse"  # fmt: skip
     gate_pickle: Annotated[
         Literal["allow", "scan", "refuse"], one_of("allow", "scan", "refuse"),
-        Note("Pickle-based weights.", in_effect=False),
+        Note("Pickles, as in PyTorch's files: `allow` lets them run anything that they say when they are loaded."),
     ] = "scan"  # fmt: skip
+    gate_pickle_allow: Annotated[
+        Words, Note("Names that scanned pickles may use beyond PyTorch's and NumPy's own: `module.name`, `module.*`.")
+    ] = ()
+    gate_max_files: Annotated[int, Field(ge=1), Note("Files of a model.")] = 10_000
+    gate_max_file_bytes: Annotated[int, Field(ge=1), Note("Bytes of a file.")] = 64 << 30
+    gate_max_model_bytes: Annotated[int, Field(ge=1), Note("Bytes of a model.")] = 256 << 30
+    gate_max_path_length: Annotated[int, Field(ge=1, le=4096), Note("Bytes of a file's path inside its model.")] = 512
+    gate_max_path_depth: Annotated[int, Field(ge=1, le=256), Note("Segments of a file's path inside its model.")] = 16
+    quarantine_keep_files: Annotated[
+        bool, Note("The files of a model's last refused revision are kept, out of readers' reach, to be looked into.")
+    ] = False
     gate_signature: Annotated[
         Literal["off", "warn", "require"], one_of("off", "warn", "require"),
         Note("OpenSSF model signatures.", in_effect=False),

@@ -356,6 +356,32 @@ class HookRan:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckerReady:
+    """A process that checks models is ready. `loose`: what it could not be kept from; None: nothing."""
+
+    loose: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerFailed:
+    """A process that checks models came to no judgement: rule, what it did, and the file that it was at."""
+
+    rule: str
+    what: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateWarned:
+    """A model passes the gate with a flaw that the operator does not want it refused for."""
+
+    model: ModelId
+    sync_id: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventHandled:
     """A queue message came to its end: `published`, `noop`, `rejected`, `returned`, `ignored`, `unparsable`."""
 
@@ -533,6 +559,9 @@ Fact = (
     | NoticeDelayed
     | NoticeLost
     | HookRan
+    | CheckerReady
+    | CheckerFailed
+    | GateWarned
     | EventHandled
     | MessageUnparsable
     | StoreCalled

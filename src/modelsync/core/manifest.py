@@ -74,8 +74,8 @@ class FileRecord:
 class Manifest(Record):
     """What a revision holds and where it came from: `manifest.json`.
 
-    `listing` names the listing of the bucket that it was made from. Times are seconds since the
-    epoch.
+    `listing` names the listing of the bucket that it was made from, `gate` the rules that its
+    content passed. Times are seconds since the epoch.
     """
 
     model: ModelId
@@ -88,6 +88,7 @@ class Manifest(Record):
     sync_id: str
     event_at: float | None = None
     modelsync: str = ""
+    gate: str = ""
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +167,13 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Quarantine(Record):
-    """Why a listing's content was refused: `quarantine/<revision>.json`. `mismatch`: for rule `checksum`."""
+    """Why a listing's content was refused: `quarantine/<revision>.json`.
+
+    Attributes:
+        mismatch: for rule `checksum`.
+        file: in which something was found.
+        gate: names the rules that refused it, if the gate did: by others it may pass.
+    """
 
     model: ModelId
     revision: Revision
@@ -175,11 +182,13 @@ class Quarantine(Record):
     reason: str
     rejected_at: float
     mismatch: Mismatch | None = None
+    file: FileRecord | None = None
+    gate: str = ""
 
     @staticmethod
     def _nested(record: dict[str, Any]) -> dict[str, Any]:
-        found = record.get("mismatch")
-        return record | {"mismatch": found and Mismatch(**found)}
+        mismatch, file = record.get("mismatch"), record.get("file")
+        return record | {"mismatch": mismatch and Mismatch(**mismatch), "file": file and FileRecord(**file)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
-from modelsync.core.manifest import Mismatch, Published, Quarantine
+from modelsync.core.manifest import FileRecord, Mismatch, Published, Quarantine
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 from modelsync.core.words import some
@@ -76,13 +76,22 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The content must not be published. `known`: that is on record already. `mismatch`: where bytes are why."""
+    """The content must not be published.
+
+    Attributes:
+        known: that is on record already.
+        mismatch: where bytes are why.
+        file: in which something was found.
+        gate: names the gate's rules, if the gate refuses it.
+    """
 
     revision: Revision
     rule: str
     reason: str
     known: bool = False
     mismatch: Mismatch | None = None
+    file: FileRecord | None = None
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +134,8 @@ INCOMPLETE_RECHECK_SECONDS = 30.0
 """How soon an incomplete commit is listed again if no event comes."""
 
 
-def in_step(listing: Digest, published: Published) -> bool:
-    """Whether a listing with this name asks for no work: it is published or refused already."""
+def in_step(listing: Digest, published: Published, gate: str = "") -> bool:
+    """Whether a listing with this name asks for no work: it is published or refused already, by these rules."""
     if not published.consistent or published.leftover:
         return False
     current = published.current
@@ -135,16 +144,22 @@ def in_step(listing: Digest, published: Published) -> bool:
             return False  # it is back: its tombstone must go
         if current.listing == listing:
             return True
-    return any(_stands(record, listing) for record in published.quarantined)
+    return any(_stands(record, listing, gate) for record in published.quarantined)
 
 
-def _stands(record: Quarantine, listing: Digest) -> bool:
-    """Whether a refusal still holds: it was for this listing, and for something that the bucket shows."""
-    return record.listing == listing and record.rule not in VOLUME_RULES
+def _stands(record: Quarantine, listing: Digest, gate: str) -> bool:
+    """Whether a refusal still holds: it was for this listing, for something that the bucket shows, by the same rules."""
+    return record.listing == listing and record.rule not in VOLUME_RULES and record.gate in {"", gate}
 
 
 def triage(
-    snapshot: Snapshot, published: Published, *, s3_now: float, settle_seconds: float, quiet_seconds: float
+    snapshot: Snapshot,
+    published: Published,
+    *,
+    s3_now: float,
+    settle_seconds: float,
+    quiet_seconds: float,
+    gate: str = "",
 ) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
 
@@ -154,6 +169,7 @@ def triage(
         s3_now: seconds since the epoch by S3's clock, when it listed.
         settle_seconds: age that the last change of a model without commit file must have.
         quiet_seconds: since the last event that told of the model.
+        gate: names the rules that content has to pass now.
     """
     current = published.current
     if (pinned := _keep_to_pin(published)) is not None:
@@ -162,7 +178,7 @@ def triage(
     if current is not None and current.listing == listing and published.consistent and published.linked is not None:
         return Noop("the bucket has not changed since it was published")
     for record in published.quarantined:
-        if _stands(record, listing):
+        if _stands(record, listing, gate):
             return Refuse(record.revision, record.rule, record.reason, known=True)
     if snapshot.refused is not None:
         return Refuse(revision_of(snapshot.files), "key", snapshot.refused)

@@ -58,12 +58,13 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The last version that was refused. `rejected_at`: seconds since the epoch."""
+    """The last version that was refused. `rejected_at`: seconds since the epoch; `path`: the file that is why."""
 
     revision: Revision
     rule: str
     reason: str
     rejected_at: float
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +137,15 @@ def view_of(model: ModelId, published: Published, known: ModelStatus | None) -> 
         reason=reason if pin is None else f"pinned: {pin}" + (f"; {reason}" if reason else ""),
         pinned=pin is not None,
         revisions=_revisions(published),
-        refusal=Refusal(refusal.revision, refusal.rule, refusal.reason, refusal.rejected_at) if refusal else None,
+        refusal=_refusal(refusal) if refusal else None,
         event_at=known.event_at if known else None,
         synced_at=known.synced_at if known and pin is None else None,
     )
+
+
+def _refusal(record: Quarantine) -> Refusal:
+    path = record.file.path if record.file else record.mismatch.path if record.mismatch else None
+    return Refusal(record.revision, record.rule, record.reason, record.rejected_at, path)
 
 
 def _by_volume(published: Published, refusal: Quarantine | None) -> tuple[State, str | None]:

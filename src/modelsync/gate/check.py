@@ -48,12 +48,13 @@ def check_model(
     check_limits({path: source.size_bytes for path, source in files.items()}, limits)
     for path in sorted(files):
         try:
-            _check(path, files, scan, allow_code=allow_code)
+            check_file(path, files, scan, allow_code=allow_code)
         except Rejected as error:
             raise Rejected(error.rule, f"{quoted(path)}: {error.reason}") from error
 
 
-def _check(path: RelPath, files: Mapping[RelPath, Source], scan: ScanPickle, *, allow_code: bool) -> None:
+def check_file(path: RelPath, files: Mapping[RelPath, Source], scan: ScanPickle, *, allow_code: bool) -> None:
+    """Judge one file of a model, as `check_model` does."""
     source = files[path]
     match kind_of(path, source):
         case Kind.ONNX:

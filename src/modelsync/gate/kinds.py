@@ -55,6 +55,8 @@ _ALLOWED: Final = {
 _OTHER: Final = _ALLOWED[".bin"] | {Kind.SAFETENSORS, Kind.WAV, Kind.TEXT}
 """What a file may be whose ending the operator has chosen, and this table does not know."""
 
+_UNPICKLED: Final = _TORCH | {Kind.NPY, Kind.NPZ}
+
 _LFS = b"version https://git-lfs.github.com/spec/"
 _PACKED = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4",
@@ -69,6 +71,11 @@ _PROTOCOL = re.compile(rb"\x80[\x02-\x05]")  # with it every pickle begins since
 _SAFETENSORS_BYTES = 100_000_000  # the longest header that the format allows
 
 
+def may_unpickle(path: RelPath) -> bool:
+    """Whether programs that load a file of this name may unpickle what is in it."""
+    return bool(_ALLOWED.get(_ending(path), _OTHER) & _UNPICKLED)
+
+
 def kind_of(path: RelPath, source: Source) -> Kind:
     """What a file is.
 
@@ -78,8 +85,7 @@ def kind_of(path: RelPath, source: Source) -> Kind:
     head = source.read(0, _HEAD_BYTES)
     if head.startswith(_LFS):
         raise _bad("it is a Git LFS pointer, not the file that it points to: upload that")
-    dot = path.rfind(".")
-    ending = path[dot:].lower() if dot > path.rfind("/") else ""
+    ending = _ending(path)
     allowed = _ALLOWED.get(ending, _OTHER)
     kind = _marked(head, source.size_bytes)
     if kind is None and len(allowed) == 1:
@@ -88,6 +94,11 @@ def kind_of(path: RelPath, source: Source) -> Kind:
     if kind not in allowed:
         raise _bad(f"its name ends in {quoted(ending)}, its content is {kind}")
     return kind
+
+
+def _ending(path: RelPath) -> str:
+    dot = path.rfind(".")
+    return path[dot:].lower() if dot > path.rfind("/") else ""
 
 
 def _marked(head: bytes, size_bytes: int) -> Kind | None:

@@ -301,6 +301,11 @@ class Staging(Protocol):
         """
         ...
 
+    @property
+    def directory(self) -> str:
+        """Where the files are, beside what may be left of another revision."""
+        ...
+
     def present(self, wanted: Collection[RelPath]) -> str:
         """Leave only these files, and tell the path of the directory that holds them."""
         ...
@@ -371,6 +376,14 @@ class Volume(Protocol):
 
     def recall(self, model: ModelId, revision: Revision) -> Manifest | None:
         """A manifest of the history; None if it is not there or cannot be read."""
+        ...
+
+    def directory(self, model: ModelId, revision: Revision) -> str:
+        """Where a kept revision's files are.
+
+        Raises:
+            VolumeFailed: it is not on the volume any more.
+        """
         ...
 
     def entries(self, model: ModelId, revision: Revision) -> Sequence[Entry]:
@@ -498,7 +511,11 @@ class Writer(Protocol):
         ...
 
     def quarantine(self, record: Quarantine) -> None:
-        """Put a refusal on record, and remove the staged bytes."""
+        """Put a refusal on record, and remove the staged bytes, or keep them apart where that is asked for."""
+        ...
+
+    def pardon(self) -> None:
+        """Forget all refusals, and the bytes that were kept of them."""
         ...
 
     def clear_staging(self) -> None:

@@ -112,6 +112,11 @@ class Folder(Protocol):
         SourceUnreadable: the file system refused.
     """
 
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        ...
+
     def scan(self) -> Sequence[LocalFile]:
         """Everything in it that is no directory, in order of the paths."""
         ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.gate import CheckerGate
 from modelsync.adapters.s3 import S3Store
 from modelsync.adapters.volume import LocalVolume
 from modelsync.app.bandwidth import Bandwidth
@@ -21,6 +22,7 @@ from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
 from modelsync.app.sync import ModelSync
+from modelsync.app.vetting import Vetting
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import Fact
@@ -57,6 +59,7 @@ class Parts:
     volume: LocalVolume
     dirty: DirtyModels
     fetcher: Fetcher
+    gate: CheckerGate
     sync: ModelSync
     comparison: Comparison
     refetch: Refetcher
@@ -65,6 +68,7 @@ class Parts:
     def close(self) -> None:
         """Let go of threads and connections."""
         self.fetcher.close()
+        self.gate.close()
         self.store.close()
 
 
@@ -79,12 +83,13 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     observe = FanOut([board, *sinks])
     session = AwsSession(options.aws(settings))
     store = S3Store(options.s3(settings), session, observe)
-    volume = LocalVolume(settings.models_base_path)
+    volume = LocalVolume(settings.models_base_path, keep_refused=settings.quarantine_keep_files)
     dirty = DirtyModels(clock)
     namespace = Namespace()
     breaker = Breaker(volume, clock, observe, options.deletions(settings))
     collector = Collector(volume, clock, observe, options.collect(settings))
     observe.add(collector)
+    gate = CheckerGate(options.gate(settings), observe)
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -103,7 +108,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
         observe=observe,
         make_room=collector.make_room,
         options=options.sync(settings),
-        hook=publish_hook(settings, observe),
+        vetting=Vetting(volume, gate, publish_hook(settings, observe)),
     )
     return Parts(
         clock=clock,
@@ -114,6 +119,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
         volume=volume,
         dirty=dirty,
         fetcher=fetcher,
+        gate=gate,
         sync=sync,
         comparison=Comparison(
             store=store,
@@ -124,6 +130,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             rules=options.deletions(settings),
             clock=clock,
             observe=observe,
+            gate=gate.rules,
         ),
         refetch=Refetcher(
             bring=sync.bring,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.gate import CheckerGate
 from modelsync.adapters.folder import LocalFolder
 from modelsync.adapters.s3 import S3Store, S3Uploads
 from modelsync.app.push import Push
@@ -28,6 +29,7 @@ def pushing(configuration: Configuration, directory: Path, observe: Observer) ->
     session = AwsSession(options.aws(settings))
     store = S3Store(options.s3(settings), session, observe)
     uploads = S3Uploads(options.s3(settings), session, observe)
+    gate = CheckerGate(options.gate(settings), observe)
     push = Push(
         folder=folder,
         store=store,
@@ -36,10 +38,12 @@ def pushing(configuration: Configuration, directory: Path, observe: Observer) ->
         observe=observe,
         naming=options.naming(settings),
         options=options.push(settings),
+        gate=gate,
     )
     try:
         yield push
     finally:
         push.close()
+        gate.close()
         store.close()
         uploads.close()

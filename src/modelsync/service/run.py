@@ -140,6 +140,7 @@ class Service:
         )
         self.http.start()
         self.teller.start(self.supervisor)
+        parts.gate.warm()
         for number in range(self.configuration.settings.sync_workers):
             worker = Worker(parts.dirty, parts.sync, parts.observe)
             spawn(f"worker-{number}", worker.run, stop, silence_seconds=_WORKER_SILENCE_SECONDS)
@@ -200,9 +201,14 @@ def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Command
             parts.dirty.mark(model, why="unpinned")
         return answer
 
+    def sync(model: ModelId, recheck: bool) -> None:  # noqa: FBT001 - as the API calls it
+        if recheck:
+            overrides.recheck(model)
+        parts.dirty.mark(model, why="API")
+
     return Commands(
         token=token,
-        sync=lambda model: parts.dirty.mark(model, why="API"),
+        sync=sync,
         rollback=overrides.rollback,
         pin=overrides.pin,
         unpin=unpin,

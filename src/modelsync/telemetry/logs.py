@@ -135,6 +135,13 @@ class FactLogger:
                 self._left(fact)
             case facts.RevisionRejected(model, revision, sync_id, rule, reason):
                 say("error", "rejected", model=model, revision=revision, sync_id=sync_id, rule=rule, reason=reason)
+            case facts.GateWarned(model, sync_id, rule, reason):
+                say("warning", "gate warned", model=model, sync_id=sync_id, rule=rule, reason=reason)
+            case facts.CheckerReady(loose):
+                if loose is not None and self._new("checker", loose):
+                    say("warning", "checker not confined", reason=loose)
+            case facts.CheckerFailed(rule, what, path):
+                say("warning", "checker failed", rule=rule, reason=what, path=path)
             case facts.SyncFinished():
                 self._finished(fact)
             case facts.KeyRefused(reason):

@@ -66,6 +66,10 @@ TABLE: tuple[MetricSpec, ...] = (
                "Files proven, by the checksum that proved them."),
     MetricSpec("modelsync_rejected_total", "counter", "revisions", ("reason",), "stable",
                "Revisions refused, by rule."),
+    MetricSpec("modelsync_gate_warnings_total", "counter", "flaws", ("reason",), "stable",
+               "Flaws of revisions that GATE_STRUCTURE=warn let pass, by rule."),
+    MetricSpec("modelsync_checker_failures_total", "counter", "processes", ("reason",), "experimental",
+               "Processes of the gate that came to no judgement: gate-crash, gate-timeout."),
     MetricSpec("modelsync_refused_keys_total", "counter", "keys", (), "experimental",
                "Keys seen that can name no model."),
     MetricSpec("modelsync_unpublished_total", "counter", "models", (), "stable",
@@ -208,6 +212,10 @@ class Metrics:
                 self._gauges["modelsync_deletions_held"].set(held)
             case facts.RevisionRejected(rule=rule):
                 self._count("rejected_total", rule)
+            case facts.GateWarned(rule=rule):
+                self._count("gate_warnings_total", rule)
+            case facts.CheckerFailed(rule=rule):
+                self._count("checker_failures_total", rule)
             case facts.NoticeTold(receiver=receiver):
                 self._count("notices_total", _short(receiver), "told")
             case facts.NoticeLost(receiver=receiver, outcome=outcome):

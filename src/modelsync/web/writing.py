@@ -33,14 +33,14 @@ class Commands:
 
     Attributes:
         token: what callers must send; None: all writing is off.
-        sync: have a model looked at now.
+        sync: have a model looked at now; if asked, also what was refused.
         rollback: to a revision, or the one before.
         pin: with a reason, or without.
         unpin: and have the model looked at.
     """
 
     token: str | None = field(repr=False)
-    sync: Callable[[ModelId], None]
+    sync: Callable[[ModelId, bool], None]
     rollback: Callable[[ModelId, str | None], Overridden]
     pin: Callable[[ModelId, str | None], Overridden]
     unpin: Callable[[ModelId], Overridden]
@@ -48,6 +48,12 @@ class Commands:
 
 class _Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class SyncOrder(_Order):
+    """`recheck`: fetch and judge again what was refused."""
+
+    recheck: bool = False
 
 
 class RollbackOrder(_Order):
@@ -91,10 +97,10 @@ def add_writing(api: FastAPI, commands: Commands, *, model: Callable[[str], Mode
             slots.release()
 
     @router.post("/{name:path}/sync", status_code=202)
-    def sync(name: str) -> Accepted:
+    def sync(name: str, order: SyncOrder | None = None) -> Accepted:
         """Compare a model with the bucket now, as an event would have it done."""
         with known(name) as found:
-            commands.sync(found)
+            commands.sync(found, order is not None and order.recheck)
             return Accepted(model=found, reason="it is looked at now")
 
     @router.post("/{name:path}/rollback")

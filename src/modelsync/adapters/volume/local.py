@@ -45,9 +45,11 @@ _LOCK_ATTEMPTS = 50
 class LocalVolume:
     """Implements `ports.Volume` on a directory: a local disk, a PVC, NFS."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, *, keep_refused: bool = False) -> None:
+        """Make it; `keep_refused`: the bytes of the last refused revision of a model are kept."""
         self._base = base
         self._text = str(base)
+        self._keep_refused = keep_refused
         self._own = base / RESERVED
         self._models = self._own / "models"
         self._reconcile = self._own / "reconcile.json"
@@ -137,6 +139,14 @@ class LocalVolume:
         with volume_errors(f"read the history of {model}"):
             return recall(ModelPaths(self._base, model), revision)
 
+    def directory(self, model: ModelId, revision: Revision) -> str:
+        """Where a kept revision's files are."""
+        with volume_errors(f"find revision {revision} of {model}"):
+            directory = whole_directory(ModelPaths(self._base, model), revision)
+        if directory is None:
+            raise VolumeFailed(f"revision {revision} of {model} is not on the volume any more")
+        return str(files_of(directory))
+
     def entries(self, model: ModelId, revision: Revision) -> list[Entry]:
         """Every name below a kept revision's files but directories."""
         with volume_errors(f"list revision {revision} of {model}"):
@@ -181,7 +191,7 @@ class LocalVolume:
         paths = ModelPaths(self._base, model)
         descriptor = self._lock(paths)
         try:
-            writer = LocalWriter(paths, self._index)
+            writer = LocalWriter(paths, self._index, keep_refused=self._keep_refused)
             try:
                 yield writer
             finally:

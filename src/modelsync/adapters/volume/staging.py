@@ -265,6 +265,11 @@ class LocalStaging:
             else:
                 target.chmod(0o600)  # a finished file of an earlier attempt is read-only
 
+    @property
+    def directory(self) -> str:
+        """Where the files are."""
+        return str(self._files)
+
     def present(self, wanted: Collection[RelPath]) -> str:
         """Leave only these files, and tell the path of the directory that holds them."""
         with volume_errors("tidy staging"):

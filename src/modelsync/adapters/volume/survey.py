@@ -84,6 +84,8 @@ def _read_quarantine(directory: str) -> tuple[Quarantine, ...]:
     """All records of refusals that can be read."""
     records = []
     for name in names_in(directory):
+        if not name.endswith(".json"):
+            continue  # bytes that were kept
         data = read_if_there(f"{directory}/{name}")
         try:
             records.append(Quarantine.from_json(data or b""))

@@ -35,10 +35,11 @@ KEEP_PREVIOUS = 20
 class LocalWriter:
     """Implements `ports.Writer`. Made by `LocalVolume.writer`, which holds the lock meanwhile."""
 
-    def __init__(self, paths: ModelPaths, index: ContentIndex) -> None:
+    def __init__(self, paths: ModelPaths, index: ContentIndex, *, keep_refused: bool = False) -> None:
         self._paths = paths
         self._where = str(paths.base), paths.model
         self._index = index
+        self._keep_refused = keep_refused
         self._staging: LocalStaging | None = None
         with volume_errors("sweep temporary names"):
             # Under the lock nobody else's temporary name can stand here.
@@ -162,15 +163,33 @@ class LocalWriter:
             replace_file(self._paths.current, _bounded(current).to_json())
 
     def quarantine(self, record: Quarantine) -> None:
-        """Put a refusal on record, and remove the staged bytes."""
+        """Put a refusal on record, and remove the staged bytes or keep them apart."""
         with volume_errors(f"quarantine {record.revision} of {record.model}"):
             make_directories(self._paths.quarantine, below=self._paths.home)
             replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json(), self._paths.home)
+            self.close()
+            staged = self._paths.staging / record.revision
+            if self._keep_refused and staged.is_dir():
+                self._keep(staged)
             self.clear_staging()
-            records = [self._paths.quarantine / name for name in names_in(self._paths.quarantine)]
+            records = list(self._paths.quarantine.glob("*.json"))
             records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
             for path in records[KEEP_QUARANTINE_RECORDS:]:
                 path.unlink()
+
+    def _keep(self, staged: Path) -> None:
+        """Keep a refused revision for whoever looks into it, in place of the one before; readers cannot enter it."""
+        for other in self._paths.quarantine.iterdir():
+            if other.is_dir():
+                remove_tree(other)
+        staged.chmod(0o700)
+        staged.rename(self._paths.quarantine / staged.name)
+
+    def pardon(self) -> None:
+        """Forget all refusals, and the bytes that were kept of them."""
+        with volume_errors(f"forget the refusals of {self._paths.model}"):
+            remove_tree(self._paths.quarantine)
+            sync_directory(self._paths.home)
 
     def clear_staging(self) -> None:
         """Remove everything in staging."""
