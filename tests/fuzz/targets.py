@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 
+from fuzz import formats
 from fuzz.wire import Wire
 from modelsync.adapters.s3.answers import failure, object_details
 from modelsync.adapters.s3.http1 import Response
@@ -93,7 +94,7 @@ def records(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target for target in (events, commit, listing, answer, records)
-}
+} | formats.TARGETS
 
 WORDS: dict[str, list[str]] = {
     "events": [
@@ -124,7 +125,7 @@ WORDS: dict[str, list[str]] = {
         '"published_at":', '"previous":[', '"superseded_at":', '"mismatch":', '"findings":[', '"kind":',
         '"finished_at":', "NaN", "null", "\\ud800", "1e999",
     ],
-}  # fmt: skip
+} | formats.WORDS  # fmt: skip
 """What a fuzzer would not find by itself soon, for each target."""
 
 

@@ -73,7 +73,10 @@ class Archive:
         """
         count, start, end = self._end()
         listed = sorted(self._listed(self._source.read(start, end - start), count), key=lambda entry: entry.header)
-        if (reason := clash([entry.name for entry in listed])) is not None:
+        names = [entry.name for entry in listed]
+        if len(set(names)) < len(names):
+            raise self.bad("it has a name twice")
+        if (reason := clash(names)) is not None:
             raise self.bad(reason)
         found: list[Entry] = []
         at = 0

@@ -65,6 +65,7 @@ _PACKED = {
 }  # fmt: skip
 _ZIP_END = b"PK\x05\x06"
 _ZIP_TAIL_BYTES = (64 << 10) + 22
+_CONTROLS = frozenset(map(chr, [*range(9), *range(14, 27), *range(28, 32), 127]))  # ESC colours some texts
 _HEAD_BYTES = 4096
 _TAR_BYTES, _TAR_SUM = 512, slice(148, 156)
 _PROTOCOL = re.compile(rb"\x80[\x02-\x05]")  # with it every pickle begins since protocol 2
@@ -145,7 +146,7 @@ def _is_text(head: bytes) -> bool:
         if error.end < len(head) - 3:
             return False
         text = head[: error.start].decode()
-    return all(character.isprintable() or character.isspace() for character in text)
+    return not any(character in _CONTROLS for character in text)
 
 
 def _is_tar(head: bytes) -> bool:

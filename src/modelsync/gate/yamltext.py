@@ -13,6 +13,7 @@ from modelsync.gate.source import Source
 _MAX_BYTES = 4 << 20
 _MAX_DEPTH = 64
 _MAX_NODES = 500_000  # with every alias replaced by what it stands for
+_MAX_ANCHORS = 10_000
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = frozenset(
     _STANDARD + kind
@@ -27,7 +28,7 @@ class _Open:
     """A collection that is being read."""
 
     anchor: str | None
-    keys: set[str] | None
+    keys: set[int] | None  # hashes; None: a sequence
     children: int = 0
     nodes: int = 1
 
@@ -94,14 +95,17 @@ class _Document:
         inside = self._open[-1] if self._open else None
         if inside is None or inside.keys is None or inside.children % 2 or value == _MERGE:
             return
-        if value in inside.keys:
+        before = len(inside.keys)
+        inside.keys.add(hash(value))
+        if len(inside.keys) == before:
             raise _bad(f"a mapping has the key {quoted(value)} twice")
-        inside.keys.add(value)
 
     def _node(self, anchor: str | None, nodes: int) -> None:
         """Count a node that is complete, with all in it."""
         if anchor is not None:
             self._sizes[anchor] = nodes
+            if len(self._sizes) > _MAX_ANCHORS:
+                raise _bad(f"it has more than {_MAX_ANCHORS:,} anchors")
         if self._open:
             self._open[-1].children += 1
             self._open[-1].nodes += nodes

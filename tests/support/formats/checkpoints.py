@@ -1,0 +1,134 @@
+"""What `torch.save` writes, by hand; what it did write lies in tests/support/torch_files."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from modelsync.gate.torch import LEGACY_MAGIC, check_torch_legacy, check_torch_zip
+from support.formats import Corrupt, Format, every, scan
+from support.formats.zips import Member, build, lies
+
+REAL = Path(__file__).parents[1] / "torch_files"
+STATE = pickle.dumps({"w": list(range(20))}, protocol=2)
+PADDING = b"FB\x08\0" + b"Z" * 8
+VERSION = Member("a/version", b"3\n")
+
+
+def archive(*more: Member, state: bytes = STATE) -> bytes:
+    """An archive as torch writes it: sizes behind the data, padding in the headers."""
+    members = [Member("a/data.pkl", state), VERSION, Member("a/byteorder", b"little"), *more]
+    return build([replace(each, behind=True, local={"extra": PADDING}) for each in members], zip64=True)
+
+
+def legacy(storages: list[tuple[int, bytes]], *, keys: int | None = None, protocol: int = 2) -> bytes:
+    """A file of the older format: storages are a number of elements, and bytes."""
+    magic = int.from_bytes(LEGACY_MAGIC, "little")
+    listed = [str(94000 + n) for n in range(len(storages) if keys is None else keys)]
+    pickles = [magic, 1001, {"little_endian": True, "type_sizes": {"int": 4}}, {"w": 1}, listed]
+    return b"".join(pickle.dumps(each, protocol=protocol) for each in pickles) + b"".join(
+        count.to_bytes(8, "little", signed=True) + data for count, data in storages
+    )
+
+
+def tar() -> bytes:
+    """The format of PyTorch 0.1."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.USTAR_FORMAT) as made:
+        for name in ("sys_info", "pickle", "tensors", "storages"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(STATE)
+            made.addfile(entry, io.BytesIO(STATE))
+    return written.getvalue()
+
+
+def real(pattern: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(REAL.glob(pattern))}
+
+
+def _zip_benign() -> dict[str, bytes]:
+    storages = [Member(f"a/data/{n}", bytes(40 * n)) for n in range(300)]
+    found = {f"{count} storages": archive(*storages[:count]) for count in (0, 1, 2, 5, 20, 300)}
+    found |= {f"state of {size} items": archive(state=pickle.dumps(list(range(size)), 2)) for size in (0, 1, 9, 1000)}
+    found |= {f"protocol {n}": archive(state=pickle.dumps({"w": [1.5]}, n)) for n in range(6)}
+    plain = [Member("a/data.pkl", STATE), VERSION, Member("a/data/0", bytes(16))]
+    return found | real("zip-*") | {
+        "sizes in the headers": build(plain),
+        "zip64 throughout": build([replace(each, wide=True) for each in plain], zip64=True),
+        "zip64 with sizes behind": build([replace(each, wide=True, behind=True) for each in plain], zip64=True),
+        "no CRC": build([replace(each, crc32=0) for each in plain]),
+        "a large storage": archive(Member("a/data/0", bytes(3 << 20))),
+        "a large storage, its CRC wrong": archive(Member("a/data/0", bytes(3 << 20), crc32=7)),
+        "records of later versions": archive(Member("a/.format_version", b"1"), Member("a/.data/serialization_id", b"1" * 40)),
+        "no UTF-8 flag": build([replace(each, flags=0) for each in plain]),
+        "a directory of another name": build([replace(each, name=f"v1.2 é{str(each.name)[1:]}") for each in plain]),
+    }  # fmt: skip
+
+
+def _zip_corrupt() -> dict[str, Corrupt]:
+    storage = Member("a/data/0", b"0123456789abcdefghij")
+    state = Member("a/data.pkl", STATE)
+    no_pickle, code = "no data.pkl where", "nothing that torch.save writes"
+    found: dict[str, Corrupt] = {
+        "no data.pkl": (build([VERSION, storage]), no_pickle),
+        "data.pkl too deep": (build([replace(state, name="a/b/data.pkl"), VERSION]), no_pickle),
+        "data.pkl at the top": (build([replace(state, name="data.pkl"), VERSION]), "below one directory"),
+        "two directories": (build([state, VERSION, replace(state, name="b/data.pkl")]), "below one directory"),
+        "no version": (build([state, storage]), "no version"),
+        "data.pkl deflated": (build([replace(state, method=8), VERSION]), "is compressed"),
+        "a storage deflated": (build([state, VERSION, replace(storage, method=8)]), "is compressed"),
+        "a bomb": (build([state, VERSION, replace(storage, content=bytes(1 << 20), method=8)]), "is compressed"),
+        "a pickle with more behind it": (archive(state=STATE + b"x"), "goes on for 1 bytes"),
+        "two pickles in one": (archive(state=STATE * 2), "goes on for"),
+        "a record too large": (build([state, replace(VERSION, content=bytes(2000))]), "has 2,000 bytes"),
+        "TorchScript": (archive(Member("a/code/__torch__.py", b"pass")), code),
+        "TorchScript's constants": (archive(Member("a/constants.pkl", STATE)), code),
+        "a second pickle": (archive(Member("a/extra.pkl", STATE)), code),
+        "a nested archive": (archive(Member("a/data/0.zip", build([VERSION]))), code),
+        "a program": (archive(Member("a/run.sh", b"#!/bin/sh")), code),
+        "a storage of another name": (archive(Member("a/data/x", b"")), code),
+        "no files": (build([]), "below one directory"),
+        "not zip": (b"PK\3\4" + bytes(100), "not the end of a directory"),
+    }
+    return found | lies(storage, [state, VERSION]) | every(archive(storage), 40)
+
+
+def _legacy_benign() -> dict[str, bytes]:
+    found = {f"{n} storages": legacy([(10, bytes(40))] * n) for n in (0, 1, 2, 3, 5, 10, 100, 1000)}
+    found |= {f"elements of {size} bytes": legacy([(6, bytes(6 * size))]) for size in (1, 2, 4, 8, 16)}
+    found |= {
+        f"elements of {a} and {b} bytes": legacy([(3, b"\xff" * 3 * a), (5, b"\xff" * 5 * b)])
+        for a in (1, 2, 4, 8) for b in (2, 4, 8)
+    }  # fmt: skip
+    return found | real("legacy-*") | {
+        "an empty storage": legacy([(0, b""), (2, bytes(8))]),
+        **{f"protocol {n}": legacy([(2, bytes(8))], protocol=n) for n in (3, 4, 5)},
+    }
+
+
+def _legacy_corrupt() -> dict[str, Corrupt]:
+    one = legacy([(10, bytes(40))])
+    end, cut = "do not end at the same byte", "is cut off or malformed"
+    return {
+        "a byte behind": (one + b"\0", end),
+        "a pickle behind": (one + STATE, end),
+        "a storage too many": (legacy([(10, bytes(40))], keys=0), end),
+        "a storage too few": (legacy([(10, bytes(40))], keys=2), f"{end}|{cut}"),
+        "a negative storage": (legacy([(-1, bytes(40))]), cut),
+        "a huge storage": (legacy([(1 << 62, bytes(40))]), cut),
+        "elements of three bytes": (legacy([(10, bytes(30))]), end),
+        "sizes that could be anything": (legacy([(0, b"")] + [(1, bytes(16))] * 400)[:-1], ""),
+    } | every(one, 60)  # fmt: skip
+
+
+TORCH = Format(
+    "torch", "model.pth", partial(check_torch_zip, scan=scan, allow_code=False), _zip_benign(), _zip_corrupt()
+)
+LEGACY = Format(
+    "torch", "model.pth", partial(check_torch_legacy, scan=scan), _legacy_benign(), _legacy_corrupt(),
+    also="pickle",
+)  # fmt: skip

@@ -1,0 +1,142 @@
+"""Every format's check: what is benign passes, what is corrupt is refused for its reason, nothing else ever happens."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+import tracemalloc
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modelsync.errors import Rejected
+from modelsync.gate.source import BytesSource
+from support.formats import Format
+from support.formats.all import FORMATS
+from support.formats.checkpoints import REAL, check_torch_zip, real, scan
+
+_CPU_SECONDS = 2.0
+_BYTES = 32 << 20
+
+formats = pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+
+
+@formats
+def test_the_corpus_is_large_enough(form: Format) -> None:
+    assert len(form.benign) >= 30
+    assert len(form.corrupt) >= 40
+
+
+@formats
+def test_benign_files_pass(form: Format) -> None:
+    refused = {}
+    for name, content in form.benign.items():
+        try:
+            form.check(BytesSource(content))
+        except Rejected as error:
+            refused[name] = error.reason
+    assert not refused
+
+
+@formats
+def test_corrupt_files_are_refused_with_rule_and_reason(form: Format) -> None:
+    wrong = {}
+    for name, (content, why) in form.corrupt.items():
+        try:
+            form.check(BytesSource(content))
+        except Rejected as error:
+            said = error.reason
+            if error.rule not in {form.rule, form.also} or not re.search(why, said) or not 20 < len(said) < 600:
+                wrong[name] = f"{error.rule}: {said}"
+        else:
+            wrong[name] = "passed"
+    assert not wrong
+
+
+@formats
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_change_of_a_benign_file_passes_or_is_refused(form: Format, data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from(sorted(form.benign.values(), key=len)[:20])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content)))
+        gone = data.draw(st.sampled_from([0, 0, 1, 1, 1, 8]))
+        content[at : at + gone] = data.draw(st.one_of(st.binary(max_size=9), st.sampled_from([b"\xff" * 8, bytes(8)])))
+    start = time.process_time()
+    with suppress(Rejected):
+        form.check(BytesSource(bytes(content)))
+    assert time.process_time() - start < _CPU_SECONDS
+
+
+@formats
+@given(content=st.binary(max_size=400))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_pass_or_are_refused(form: Format, content: bytes) -> None:
+    with suppress(Rejected):
+        form.check(BytesSource(content))
+
+
+@formats
+def test_no_check_takes_much_time_or_memory(form: Format) -> None:
+    contents = [*form.benign.values(), *(content for content, _ in form.corrupt.values())]
+    for content in sorted(contents, key=len)[-8:]:
+        start = time.process_time()
+        with suppress(Rejected):
+            form.check(BytesSource(content))
+        assert time.process_time() - start < _CPU_SECONDS
+        tracemalloc.start()
+        with suppress(Rejected):
+            form.check(BytesSource(content))
+        assert tracemalloc.get_traced_memory()[1] < _BYTES
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"[", b"[],", b'{"":[', b'{"":{},', b'"', b"\\", b'"\\', b"- ", b"? ", b"[[],", b"{a: ", b"&a [", b"*a,", b"!x ",
+     b"\x0a\x02", b"\x3a\xff\xff\x7f", b"\x80", b"(", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x07", b"-", b"0,", b" "],
+    ids=str,
+)  # fmt: skip
+def test_endless_repetition_is_refused_within_bounds(unit: bytes) -> None:
+    """A megabyte of each, where it hurts most: behind each format's own beginning."""
+    content = unit * ((1 << 20) // len(unit))
+    header = (len(content) + 1).to_bytes(8, "little") + b"{" + content
+    array = b"\x93NUMPY\1\0" + (9000).to_bytes(2, "little") + content[:9000]
+    for each in (content, header, array, b"\x08\x07" + content, b"PK\3\4" + content, b"a: " + content):
+        for form in FORMATS.values():
+            start = time.process_time()
+            with suppress(Rejected):
+                form.check(BytesSource(each))
+            assert time.process_time() - start < 2 * _CPU_SECONDS, form.rule
+
+
+def test_torchscript_passes_only_where_code_may() -> None:
+    script = (REAL / "script.pth").read_bytes()
+    with pytest.raises(Rejected, match="the file is a program") as caught:
+        check_torch_zip(BytesSource(script), scan, allow_code=False)
+    assert caught.value.rule == "torch"
+    seen = []
+
+    def note(source: object, *, where: str) -> int:
+        seen.append(where)
+        return scan(source, where=where)  # type: ignore[arg-type]
+
+    check_torch_zip(BytesSource(script), note, allow_code=True)
+    assert seen == ["script/data.pkl", "script/constants.pkl"]
+
+
+def test_files_that_pytorch_writes_here_pass() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed; files that it wrote are in torch_files")
+    for old in (False, True):
+        written = io.BytesIO()
+        module = torch.nn.Sequential(torch.nn.Conv1d(4, 8, 3), torch.nn.GRU(8, 8))
+        torch.save(module.state_dict(), written, _use_new_zipfile_serialization=not old)
+        FORMATS["torch_legacy" if old else "torch"].check(BytesSource(written.getvalue()))
+
+
+def test_files_that_pytorch_wrote_are_in_the_corpus() -> None:
+    assert len(real("zip-*")) == 12
+    assert len(real("legacy-*")) == 11
