@@ -28,6 +28,9 @@ def setting(tmp_path: Path, emulator: Emulator, bucket: Any) -> Iterator[Setting
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",
         "LOG_LEVEL": "debug",
+        # Most tests are about bytes, whatever they mean; test_gate.py is about the gate.
+        "GATE_STRUCTURE": "off",
+        "GATE_PICKLE": "allow",
     }
     made = Setting(base, tmp_path, environment)
     yield made

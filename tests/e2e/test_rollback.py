@@ -23,16 +23,8 @@ def version(number: int) -> dict[str, bytes]:
     return {"model.onnx": f"weights {number}".encode(), "config.json": f'{{"version": {number}}}'.encode()}
 
 
-def post(worker: Worker, path: str, document: object = None) -> dict[str, Any]:
-    request = urllib.request.Request(
-        worker.url + path,
-        data=b"" if document is None else json.dumps(document).encode(),
-        headers={"Authorization": f"Bearer {TOKEN['API_TOKEN']}", "Content-Type": "application/json"},
-        method="POST",
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        told: dict[str, Any] = json.loads(answer.read())
-        return told
+def post(worker: Worker, path: str) -> dict[str, Any]:
+    return worker.post(path, TOKEN["API_TOKEN"])
 
 
 def publish(setting: Setting, bucket: Any, worker: Worker, number: int) -> None:

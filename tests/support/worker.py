@@ -59,6 +59,18 @@ class Worker:
             with error:
                 return error.code, json.loads(error.read())
 
+    def post(self, path: str, token: str, document: object = None) -> dict[str, Any]:
+        """Order something of the HTTP interface; what it answers."""
+        request = urllib.request.Request(
+            self.url + path,
+            data=b"" if document is None else json.dumps(document).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            method="POST",
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            told: dict[str, Any] = json.loads(answer.read())
+            return told
+
     def check(self, name: str) -> dict[str, Any]:
         """One health check; empty while it is not known."""
         checks: dict[str, dict[str, Any]] = self.get("/health")[1]["checks"]

@@ -147,7 +147,8 @@ def test_every_variable_has_a_meaning() -> None:
 
 def test_what_is_not_in_effect_is_said_to_be_so() -> None:
     waiting = {row.name for row in effective(load(BASE)) if not row.in_effect}
-    assert "GATE_PICKLE" in waiting
+    assert "GATE_SIGNATURE" in waiting
+    assert "GATE_PICKLE" not in waiting
     assert "SETTLE_SECONDS" not in waiting
 
 
