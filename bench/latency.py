@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -10,6 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from bench.content import safetensors, write_safetensors
 from bench.scale.messages import notification
 from bench.scale.sqs import ask, queue
 from bench.standin import stand_in
@@ -58,9 +58,7 @@ def busy() -> str:
         bucket, base, log = (Path(directory) / name for name in ("bucket", "models", "log"))
         base.mkdir()
         (bucket / "large").mkdir(parents=True)
-        with (bucket / "large" / "model.safetensors").open("wb") as file:
-            for _ in range(BUSY_BYTES // (64 << 20)):
-                file.write(os.urandom(64 << 20))
+        write_safetensors(bucket / "large" / "model.safetensors", BUSY_BYTES)
         with stand_in(bucket, BUSY_PAUSE_SECONDS) as url:
             environment = {
                 "AWS_ENDPOINT_URL_S3": url,
@@ -87,7 +85,7 @@ def put(url: str, data: bytes) -> None:
 
 
 def voice(number: int) -> dict[str, bytes]:
-    return {"model.onnx": os.urandom(20_000), "config.json": b'{"n": %d}' % number, "vocab.txt": b"a b c"}
+    return {"model.safetensors": safetensors(20_000), "config.json": b'{"n": %d}' % number, "vocab.txt": b"a b c"}
 
 
 def of_voice(running: Worker, event: str, number: int) -> list[dict[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
 
+from bench.content import write_safetensors
 from bench.standin import stand_in
 from bench.worker import requests, worker
 
@@ -20,9 +20,7 @@ def measure() -> str:
         bucket, base, log = (Path(directory) / name for name in ("bucket", "models", "log"))
         base.mkdir()
         (bucket / "big").mkdir(parents=True)
-        with (bucket / "big" / "model.safetensors").open("wb") as file:
-            for _ in range(SIZE_BYTES // (64 << 20)):
-                file.write(os.urandom(64 << 20))
+        write_safetensors(bucket / "big" / "model.safetensors", SIZE_BYTES)
         with stand_in(bucket) as url:
             environment = {"AWS_ENDPOINT_URL": url, "S3_BUCKET_NAME": "models"}
             with worker(base, log, environment) as running:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from pathlib import Path
 
+from bench.content import safetensors
 from bench.standin import stand_in
 from bench.worker import worker
 
@@ -23,7 +23,7 @@ def measure() -> str:
         for number in range(MODELS):
             voice = bucket / f"voice-{number:04}"
             voice.mkdir(parents=True)
-            (voice / "model.onnx").write_bytes(os.urandom(1000))
+            (voice / "model.safetensors").write_bytes(safetensors(1000))
             (voice / "config.json").write_bytes(b"{}")
             (voice / "vocab.txt").write_bytes(b"a b c")
         with stand_in(bucket) as url:

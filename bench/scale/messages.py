@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.content import safetensors
 from bench.scale.sqs import ask, queue
 from bench.standin import stand_in
 from bench.worker import DEADLINE_SECONDS, requests, worker
@@ -42,7 +43,7 @@ def measure() -> Drained:
         base.mkdir()
         for number in range(MODELS):
             (bucket / f"voice-{number:02}").mkdir(parents=True)
-            (bucket / f"voice-{number:02}" / "model.onnx").write_bytes(b"%d" % number)
+            (bucket / f"voice-{number:02}" / "model.safetensors").write_bytes(safetensors(1000))
         with stand_in(bucket) as url:
             environment = {
                 "AWS_ENDPOINT_URL_S3": url,
@@ -54,7 +55,7 @@ def measure() -> Drained:
             with worker(base, log, environment) as running:
                 running.wait_for("reconcile finished")
                 before = requests(running)
-                events = [notification(f"voice-{number % MODELS:02}/model.onnx") for number in range(MESSAGES)]
+                events = [notification(f"voice-{number % MODELS:02}/model.safetensors") for number in range(MESSAGES)]
                 ask(f"{queue_url}/fill", "\n".join(events).encode())
                 deadline = time.monotonic() + DEADLINE_SECONDS
                 while (state := ask(queue_url))["left"]:

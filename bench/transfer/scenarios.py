@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.content import write_safetensors
 from modelsync.config.settings import Settings
 
 MODEL = "voice"
 CONNECTIONS: int = Settings.model_fields["transfer_concurrency"].default
 CAP_BYTES_PER_SECOND = 85_000_000
 FIRST_BYTE_SECONDS = 0.02
-_HEADER_BYTES = 128
 UPLOADED = 1_767_225_600  # 2026-01-01: the quiet time of a fresh upload is none of the bench's business
 
 
@@ -41,19 +40,8 @@ class Bucket:
         """Make the objects as files below `root`."""
         (root / MODEL).mkdir(parents=True)
         for key in self.keys:
-            with (root / key).open("wb") as file:
-                file.write(header := _safetensors_header(self.size_bytes))
-                for start in range(len(header), self.size_bytes, 8 << 20):
-                    file.write(os.urandom(min(8 << 20, self.size_bytes - start)))
+            write_safetensors(root / key, self.size_bytes)
             os.utime(root / key, (UPLOADED, UPLOADED))
-
-
-def _safetensors_header(size_bytes: int) -> bytes:
-    """The header of a file of this size with one tensor of random bytes."""
-    data_bytes = size_bytes - _HEADER_BYTES
-    tensor = {"dtype": "U8", "shape": [data_bytes], "data_offsets": [0, data_bytes]}
-    text = json.dumps({"weights": tensor}).encode().ljust(_HEADER_BYTES - 8)
-    return len(text).to_bytes(8, "little") + text
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.xml import parse_error, parse_list_page, parse_upload_page
 from modelsync.core.commit import parse_commit, render_commit
 from modelsync.core.events import ObjectEvent, parse_events
+from modelsync.core.judgement import Judgement, parse, render
 from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Reconciled, Record, Scrubbed
 from modelsync.core.names import Located, Naming, locate
 from modelsync.core.objects import RemoteObject, gather, gather_all
@@ -92,8 +93,20 @@ def records(data: bytes) -> None:
             assert kind.from_json(found.to_json()) == found
 
 
+def checker(data: bytes) -> None:
+    """What the process that checks models says."""
+    said = parse(data, ("config.json", "model.onnx"))
+    if isinstance(said, Judgement):
+        for flaw in (*said.warnings, *filter(None, [said.refused])):
+            assert flaw.reason.isprintable() or not flaw.reason
+            assert len(flaw.reason) <= 1000
+            assert flaw.path in {None, "config.json", "model.onnx"}
+    if said is not None:
+        assert parse(render(said), ("config.json", "model.onnx")) == said
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (events, commit, listing, answer, records)
+    target.__name__: target for target in (events, commit, listing, answer, records, checker)
 } | formats.TARGETS
 
 WORDS: dict[str, list[str]] = {
@@ -124,6 +137,10 @@ WORDS: dict[str, list[str]] = {
         '{"version":1', '"model":', '"revision":', '"listing":', '"files":[', '"path":', '"size_bytes":', '"etag":',
         '"published_at":', '"previous":[', '"superseded_at":', '"mismatch":', '"findings":[', '"kind":',
         '"finished_at":', "NaN", "null", "\\ud800", "1e999",
+    ],
+    "checker": [
+        '{"ready":', '{"wanted":', '{"unreadable":[', '{"refused":', '"warnings":[', "null", '["gate-crash","x",null]',
+        '"config.json"', "\\ud800", "true", "1e999", "NaN",
     ],
 } | formats.WORDS  # fmt: skip
 """What a fuzzer would not find by itself soon, for each target."""

@@ -43,6 +43,8 @@ def test_what_is_said_is_understood(said: Said) -> None:
         b'{"wanted": "config.json"}',
         b'{"unreadable": [2, 5]}',
         b'{"unreadable": [0]}',
+        b'{"unreadable": [0, -1]}',
+        b'{"unreadable": [0, 1000000000000000000000]}',
         b'{"refused": null}',
         b'{"refused": null, "warnings": {}}',
         b'{"refused": ["onnx", "x"], "warnings": []}',

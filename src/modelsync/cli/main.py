@@ -64,6 +64,8 @@ def sync(
     """Sync once and end: for init containers and cron. Exits 3 if some models failed."""
     from modelsync.cli.once import preview_once, sync_once
 
+    if recheck and (dry_run or not models):
+        raise ConfigurationError("--recheck needs the names of models, and does not go with --dry-run")
     names = models or []
     raise typer.Exit(preview_once(names, json=json) if dry_run else sync_once(names, recheck=recheck, json=json))
 

@@ -20,7 +20,7 @@ from modelsync.config.options import logs, naming
 from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.plan import Build, Decision
-from modelsync.errors import ConfigurationError, Stopped
+from modelsync.errors import Stopped
 from modelsync.service.parts import FanOut, Parts, build_parts
 from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
@@ -45,8 +45,6 @@ def sync_once(names: Sequence[str], *, recheck: bool, json: bool) -> int:
         ConfigurationError: it cannot start.
         ModelSyncError: bucket or volume failed as a whole.
     """
-    if recheck and not names:
-        raise ConfigurationError("--recheck needs the names of models")
     configuration, models = _start(names)
     board, logger = Board(SystemClock()), FactLogger()
     with telling(configuration.settings, FanOut([board, logger])) as teller:

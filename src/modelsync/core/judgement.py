@@ -17,6 +17,7 @@ CRASH, TIMEOUT = "gate-crash", "gate-timeout"
 _RULE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _REASON_CHARACTERS = 1000
 _WARNINGS = 100
+_CODES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def parse(data: bytes, paths: Collection[str] = ()) -> Said | None:
                 return Ready(_plain(loose))
             case {"wanted": int(file)} if 0 <= file < len(paths):
                 return Wanted(file)
-            case {"unreadable": [int(file), int(code)]} if 0 <= file < len(paths):
+            case {"unreadable": [int(file), int(code)]} if 0 <= file < len(paths) and 0 <= code < _CODES:
                 return Unreadable(file, code)
             case {"refused": None, "warnings": list(warnings)}:
                 return Judgement(None, tuple(_flaw(warning, paths) for warning in warnings[:_WARNINGS]))
@@ -112,7 +113,7 @@ def _fields(flaw: Flaw) -> list[str | None]:
 
 def _flaw(found: Any, paths: Collection[str]) -> Flaw:
     match found:
-        case [str(rule), str(reason), path] if _RULE.fullmatch(rule) and (path is None or path in paths):
+        case [str(rule), str(reason), None | str() as path] if _RULE.fullmatch(rule) and (path is None or path in paths):
             return Flaw(rule, _plain(reason), path)
         case _:
             raise ValueError("no flaw")

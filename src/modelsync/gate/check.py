@@ -47,14 +47,18 @@ def check_model(
     """
     check_limits({path: source.size_bytes for path, source in files.items()}, limits)
     for path in sorted(files):
-        try:
-            check_file(path, files, scan, allow_code=allow_code)
-        except Rejected as error:
-            raise Rejected(error.rule, f"{quoted(path)}: {error.reason}") from error
+        check_file(path, files, scan, allow_code=allow_code)
 
 
 def check_file(path: RelPath, files: Mapping[RelPath, Source], scan: ScanPickle, *, allow_code: bool) -> None:
     """Judge one file of a model, as `check_model` does."""
+    try:
+        _check(path, files, scan, allow_code=allow_code)
+    except Rejected as error:
+        raise Rejected(error.rule, f"{quoted(path)}: {error.reason}") from error
+
+
+def _check(path: RelPath, files: Mapping[RelPath, Source], scan: ScanPickle, *, allow_code: bool) -> None:
     source = files[path]
     match kind_of(path, source):
         case Kind.ONNX:

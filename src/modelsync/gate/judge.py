@@ -8,7 +8,6 @@ from functools import partial
 
 from modelsync.core.judgement import Flaw, Judgement
 from modelsync.core.names import RelPath
-from modelsync.core.words import quoted
 from modelsync.errors import Rejected
 from modelsync.gate.check import check_file
 from modelsync.gate.kinds import may_unpickle
@@ -51,7 +50,7 @@ def judge(files: Mapping[RelPath, Source], rules: GateRules) -> Judgement:
         try:
             check_file(path, files, partial(_stand_in, rules=rules), allow_code=rules.pickle == "allow")
         except Rejected as error:
-            flaw = Flaw(error.rule, f"{quoted(path)}: {error.reason}", path)
+            flaw = Flaw(error.rule, error.reason, path)
             if not lenient:
                 return Judgement(flaw, tuple(warnings))
             warnings.append(flaw)
