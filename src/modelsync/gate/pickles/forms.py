@@ -72,7 +72,7 @@ def storage(value: Value) -> bool:
 
 def sizes(value: Value) -> bool:
     """A tuple, as of a tensor's sizes."""
-    return isinstance(value, Tuple) or value is Kind.TUPLE or value == Made("torch.Size")
+    return isinstance(value, Tuple) or value == Made("torch.Size")
 
 
 def one_of(*texts: str) -> Predicate:
@@ -102,6 +102,7 @@ def takes(*forms: Predicate, least: int | None = None) -> Predicate:
     def check(value: Value) -> bool:
         return (
             isinstance(value, Tuple)
+            and value.items is not None
             and fewest <= len(value.items) <= len(forms)
             and all(form(item) for form, item in zip(forms, value.items, strict=False))
         )
@@ -111,7 +112,7 @@ def takes(*forms: Predicate, least: int | None = None) -> Predicate:
 
 def texts(value: Value) -> bool:
     """A tuple of texts."""
-    return isinstance(value, Tuple) and all(map(text, value.items))
+    return isinstance(value, Tuple) and value.items is not None and all(map(text, value.items))
 
 
 def numeric_dtype(value: Value) -> bool:

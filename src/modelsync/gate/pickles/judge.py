@@ -8,7 +8,8 @@ from typing import Literal
 
 from modelsync.errors import Rejected
 from modelsync.gate.pickles.machine import Machine
-from modelsync.gate.pickles.opcodes import MAX_BYTES, MAX_OPCODES, BadPickle, OpcodeReader
+from modelsync.gate.pickles.opcodes import MAX_BYTES, MAX_OPCODES, OpcodeReader
+from modelsync.gate.pickles.values import BadPickle
 from modelsync.gate.second_opinion import check_by_picklescan
 from modelsync.gate.source import Source
 

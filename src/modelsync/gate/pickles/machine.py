@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from modelsync.gate.pickles.extension import is_addable
 from modelsync.gate.pickles.names import Rule, name_of, rule_of, storage_id
-from modelsync.gate.pickles.opcodes import Argument, BadPickle
-from modelsync.gate.pickles.values import Global, Kind, Made, Tuple, Value, tuple_of
+from modelsync.gate.pickles.opcodes import Argument
+from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Tuple, Value, tuple_of
 
 _MAX_STACK = 100_000
 _MAX_MARKS = 1_000
@@ -159,7 +159,7 @@ class Machine:
         """REDUCE: call with a tuple of arguments."""
         arguments, function = self.pop(), self.pop()
         rule = self._rule_of(function, Global)
-        if not (rule and rule.call and _is_tuple(arguments) and rule.call(arguments)):
+        if not (rule and rule.call and isinstance(arguments, Tuple) and rule.call(arguments)):
             raise BadPickle(f"it calls {_shown(function)} as no harmless pickle does")
         self.push(Made(rule.gives or _name(function)))
 
@@ -167,7 +167,7 @@ class Machine:
         """NEWOBJ: an object that nothing initialises."""
         arguments, kind = self.pop(), self.pop()
         rule = self._rule_of(kind, Global)
-        if not (rule and rule.new and _is_tuple(arguments) and rule.new(arguments)):
+        if not (rule and rule.new and isinstance(arguments, Tuple) and rule.new(arguments)):
             raise BadPickle(f"it makes an object of {_shown(kind)} as no harmless pickle does")
         self.push(Made(_name(kind)))
 
@@ -189,10 +189,6 @@ class Machine:
         return rule_of(value.name, self._added) if isinstance(value, kind) else None
 
 
-def _is_tuple(value: Value) -> bool:
-    return isinstance(value, Tuple) or value is Kind.TUPLE
-
-
 def _name(value: Value) -> str:
     return value.name if isinstance(value, Global | Made) else ""
 
@@ -202,7 +198,7 @@ def _shown(value: Value) -> str:
         return _quoted(value.name)
     if isinstance(value, Made):
         return f"an object of {_quoted(value.name)}"
-    return f"a {value.name.lower()}" if isinstance(value, Kind) else "a plain value"
+    return "a plain value"
 
 
 def _quoted(name: str) -> str:

@@ -91,10 +91,10 @@ storage_id = takes(
 def _from_type(value: Value) -> bool:
     """The arguments of `_rebuild_from_type_v2`: a function, a class, the function's arguments, attributes."""
     forms = takes(anything, imported("torch.Tensor", "torch.nn.parameter.Parameter"), sizes, mapping)
-    if not (isinstance(value, Tuple) and forms(value) and isinstance(value.items[0], Global)):
+    if not (forms(value) and isinstance(value, Tuple) and value.items and isinstance(value.items[0], Global)):
         return False
-    function = _BY_NAME.get(value.items[0].name)
-    return bool(function and function.gives == "torch.Tensor" and function.call and function.call(value.items[2]))
+    rule = _BY_NAME.get(value.items[0].name)
+    return bool(rule and rule.gives == "torch.Tensor" and rule.call and rule.call(value.items[2]))
 
 
 RULES = (

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from modelsync.core.words import size
-from modelsync.gate.pickles.values import KEPT_CHARACTERS, Kind, Value
+from modelsync.gate.pickles.values import KEPT_CHARACTERS, BadPickle, Kind, Value
 from modelsync.gate.source import Source
 
 MAX_BYTES = 64 << 20
@@ -32,10 +32,6 @@ _QUOTED = re.compile(rb"""(['"])(.*)\1""", re.DOTALL)
 
 Argument = Value | tuple[str, str]
 """What follows an opcode; of GLOBAL and INST, module and name."""
-
-
-class BadPickle(Exception):
-    """What is wrong with a pickle, in a part of a sentence."""
 
 
 class OpcodeReader:

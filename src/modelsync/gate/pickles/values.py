@@ -14,6 +14,11 @@ KEPT_CHARACTERS = 256
 
 _MAX_ITEMS = 32
 _MAX_DEPTH = 3
+_MAX_WEIGHT = 100_000
+
+
+class BadPickle(Exception):
+    """What is wrong with a pickle, in a part of a sentence."""
 
 
 class Kind(Enum):
@@ -25,7 +30,6 @@ class Kind(Enum):
     LIST = auto()
     DICT = auto()
     SET = auto()
-    TUPLE = auto()
     STORAGE = auto()
 
 
@@ -45,24 +49,35 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Tuple:
-    """A small tuple: arguments, sizes, states.
+    """A tuple: arguments, sizes, states.
 
     Attributes:
-        items: its values.
+        items: its values; None if they are many or lie deep, and so are nothing that is looked at.
         depth: how many tuples lie in each other, itself included.
+        weight: how many values it unfolds to.
     """
 
-    items: tuple[Value, ...]
+    items: tuple[Value, ...] | None = ()
     depth: int = 1
+    weight: int = 1
 
 
 Value = None | bool | int | str | bytes | Kind | Global | Made | Tuple
 
 
-def tuple_of(items: list[Value]) -> Value:
-    """A tuple whose items are kept if they are few and do not go deep."""
-    depth = 1 + max((item.depth for item in items if isinstance(item, Tuple)), default=0)
-    return Tuple(tuple(items), depth) if len(items) <= _MAX_ITEMS and depth <= _MAX_DEPTH else Kind.TUPLE
+def tuple_of(values: list[Value]) -> Tuple:
+    """A tuple of values.
+
+    Raises:
+        BadPickle: it unfolds to so many values that hashing it would not end: tuples that hold one tuple twice.
+    """
+    inner = [value for value in values if isinstance(value, Tuple)]
+    depth = 1 + max((value.depth for value in inner), default=0)
+    weight = 1 + len(values) - len(inner) + sum(value.weight for value in inner)
+    if weight > _MAX_WEIGHT:
+        raise BadPickle(f"a tuple unfolds to more than {_MAX_WEIGHT:,} values")
+    kept = len(values) <= _MAX_ITEMS and depth <= _MAX_DEPTH
+    return Tuple(tuple(values) if kept else None, depth, weight)
 
 
 def text_of(value: Value) -> str | None:
