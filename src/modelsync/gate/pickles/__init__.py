@@ -1,0 +1,9 @@
+"""Pickles: judged opcode by opcode, never loaded. A pickle is a program, and this is a tripwire, not a wall.
+
+What passes builds plain data, tensors and arrays, and asks for nothing but what `names` lists.
+"""
+
+from modelsync.gate.pickles.judge import PicklePolicy, judge_pickle, scan_pickle
+from modelsync.gate.pickles.names import allowed_names
+
+__all__ = ["PicklePolicy", "allowed_names", "judge_pickle", "scan_pickle"]
