@@ -83,6 +83,14 @@ def webhook_secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _pickle_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    if values:  # else nothing of the gate need be loaded
+        from modelsync.gate.pickles import allowed_names
+
+        allowed_names(values)
+    return values
+
+
 def _file_name(value: str) -> str:
     if "/" in value or value in {"", ".", ".."}:
         raise ValueError("must be a plain file name")
@@ -120,6 +128,7 @@ Extensions = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(
 Urls = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_http_urls)]
 Url = Annotated[str, AfterValidator(_http_url)]
 Command = Annotated[str, AfterValidator(_command)]
+PickleNames = Annotated[Words, AfterValidator(_pickle_names)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 Optional = BeforeValidator(_empty_is_none)

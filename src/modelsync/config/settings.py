@@ -13,6 +13,7 @@ from modelsync.config.fields import (
     FileName,
     Note,
     Optional,
+    PickleNames,
     Prefix,
     Url,
     Urls,
@@ -131,7 +132,7 @@ class Settings(BaseModel):
         Note("Pickles, as in PyTorch's files: `allow` lets them run anything that they say when they are loaded."),
     ] = "scan"  # fmt: skip
     gate_pickle_allow: Annotated[
-        Words, Note("Names that scanned pickles may use beyond PyTorch's and NumPy's own: `module.name`, `module.*`.")
+        PickleNames, Note("What scanned pickles may use beyond PyTorch's and NumPy's own: `module.Class`, comma-separated.")
     ] = ()
     gate_max_files: Annotated[int, Field(ge=1), Note("Files of a model.")] = 10_000
     gate_max_file_bytes: Annotated[int, Field(ge=1), Note("Bytes of a file.")] = 64 << 30

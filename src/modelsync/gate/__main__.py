@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import picklescan.scanner  # noqa: F401 - asked for later, when no module can be loaded any more
+
 from modelsync.gate.checker import serve
 from modelsync.gate.judge import judge
 

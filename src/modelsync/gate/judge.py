@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Mapping
 from functools import partial
 
@@ -12,17 +11,9 @@ from modelsync.errors import Rejected
 from modelsync.gate.check import check_file
 from modelsync.gate.kinds import may_unpickle
 from modelsync.gate.limits import check_limits
+from modelsync.gate.pickles import PicklePolicy, allowed_names, judge_pickle
 from modelsync.gate.rules import GateRules
 from modelsync.gate.source import Source
-
-
-def _stand_in(source: Source, *, where: str, rules: GateRules) -> int:
-    """Until the scan of pickles is there."""
-    data = source.read(0, 64 << 20)
-    end = max(place for _, _, place in pickletools.genops(data) if place is not None) + 1
-    if rules.pickle != "allow":
-        raise Rejected("pickle", f"{where} is a pickle")
-    return end
 
 
 def judge(files: Mapping[RelPath, Source], rules: GateRules) -> Judgement:
@@ -42,13 +33,14 @@ def judge(files: Mapping[RelPath, Source], rules: GateRules) -> Judgement:
         check_limits({path: source.size_bytes for path, source in files.items()}, rules.limits)
     except Rejected as error:
         return Judgement(Flaw(error.rule, error.reason))
+    policy = PicklePolicy(rules.pickle, allowed_names(rules.pickle_allow))
     warnings: list[Flaw] = []
     for path in sorted(files):
         lenient = rules.structure != "refuse" and (rules.pickle == "allow" or not may_unpickle(path))
         if lenient and rules.structure == "off":
             continue
         try:
-            check_file(path, files, partial(_stand_in, rules=rules), allow_code=rules.pickle == "allow")
+            check_file(path, files, partial(judge_pickle, policy=policy), allow_code=rules.pickle == "allow")
         except Rejected as error:
             flaw = Flaw(error.rule, error.reason, path)
             if not lenient:

@@ -18,7 +18,7 @@ class GateRules:
     Attributes:
         structure: what becomes of a file that is not what its format asks for: it is refused, told of, or not looked at.
         pickle: whether pickles may pass: all, those that name nothing dangerous, none.
-        pickle_allow: names that pickles may use beyond those that PyTorch and NumPy need: `module.name`, `module.*`.
+        pickle_allow: what pickles may use beyond what PyTorch and NumPy need.
         limits: how large a model may be.
     """
 
