@@ -140,7 +140,8 @@ WORDS: dict[str, list[str]] = {
     "pickles": [
         "ccollections\nOrderedDict\n", "cos\nsystem\n", "ctorch\nFloatStorage\n", "ctorch._utils\n_rebuild_tensor_v2\n",
         "cnumpy\ndtype\n", "cnumpy._core.multiarray\n_reconstruct\n", "c_codecs\nencode\n", "cargparse\nNamespace\n",
-        "X\x07\x00\x00\x00storage", "X\x06\x00\x00\x00latin1", "X\x02\x00\x00\x00f4", "(J\xff\xff\xff\xff", "I01\n", "p0\n",
+        "X\x07\x00\x00\x00storage", "X\x06\x00\x00\x00latin1", "X\x02\x00\x00\x00f4", "(J\xff\xff\xff\xff", "I01\n",
+            "p0\n",
         "S'f4'\n", "g0\n", "F1.5\n", "L1L\n", "Vf4\n", "PQ\n",
     ],
 }  # fmt: skip

@@ -91,7 +91,8 @@ def test_a_models_own_classes_can_be_added(word: str) -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        "os.system", "posix.system", "nt.system", "builtins.eval", "__builtin__.eval", "sys.modules", "subprocess.Popen",
+        "os.system", "posix.system", "nt.system", "builtins.eval", "__builtin__.eval", "sys.modules",
+            "subprocess.Popen",
         "importlib.import_module", "importlib.util.module_from_spec", "runpy.run_path", "pty.spawn", "socket.socket",
         "functools.partial", "operator.attrgetter", "types.CodeType", "copyreg._reconstructor", "pickle.loads",
         "collections.namedtuple", "pathlib.Path", "six.moves.builtins.eval", "past.builtins.execfile",
@@ -112,7 +113,8 @@ def test_what_reaches_out_can_never_be_added(word: str) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["", "HParams", ".", "a.", ".a", "a..b", "a b.c", "a.b\n", "a.b:", ":a.b", "a:b", "a:b:c.d", "a.1b", "ä.b", "a." * 200 + "b"],
+    ["", "HParams", ".", "a.", ".a", "a..b", "a b.c", "a.b\n", "a.b:", ":a.b", "a:b", "a:b:c.d", "a.1b", "ä.b",
+        "a." * 200 + "b"],
 )  # fmt: skip
 def test_what_is_no_name_is_told(word: str) -> None:
     assert not is_addable(word)

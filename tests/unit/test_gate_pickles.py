@@ -203,7 +203,8 @@ def _repeated(piece: bytes, count: int) -> bytes:
         _repeated(b"(" + b"N" * 99 + b"t0", 2_000),
         _repeated(ORDERED + b")R0", 20_000),
         b"\x80\x04" + b"".join(text(f"key {n}", 4) + b"\x94" for n in range(90_000)) + b"N.",
-        b"\x80\x04" + b"))))))))))))))))))))))))))))))))" + b"(" + b")" * 31 + b"tq\x00" + b"(" + b"h\x00" * 31 + b"tq\x01"
+        b"\x80\x04" + b"))))))))))))))))))))))))))))))))" + b"(" + b")" * 31 + b"tq\x00" + b"(" + b"h\x00" * 31
+            + b"tq\x01"
         + (b"ctorch\nSize\nh\x01\x85R0" * 20_000) + b"N.",
         b"c" + b"a." * 500_000 + b"\nx\n.",
         b"\x80\x04" + b"]" * 99_000 + b"a" * 98_999 + b".",
@@ -242,7 +243,8 @@ def test_scanners_that_disagree_refuse() -> None:
         check_by_picklescan(whole(ORDERED), set(), where="data.pkl")
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80\x02ccollections\nOrderedDict\n", b"\x93."], ids=["empty", "cut", "failing"])
+@pytest.mark.parametrize("data", [b"", b"\x80\x02ccollections\nOrderedDict\n", b"\x93."], ids=["empty", "cut",
+    "failing"])
 def test_a_scanner_that_fails_refuses(data: bytes) -> None:
     with pytest.raises(Rejected, match="cannot be judged") as caught:
         check_by_picklescan(data, {("collections", "OrderedDict")}, where="data.pkl")

@@ -24,6 +24,12 @@ REAL = Path(__file__).parent / "torch"
 Maker = Callable[[Torch], Any]
 
 
+def _itself() -> list[Any]:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
 def _optimizer(torch: Torch) -> dict[str, Any]:
     moments = {"step": torch.tensor(), "exp_avg": torch.tensor(2, 3), "exp_avg_sq": torch.tensor(2, 3)}
     group = {"lr": 1e-4, "betas": (0.8, 0.99), "eps": 1e-9, "amsgrad": False, "params": [0, 1, 2], "foreach": None}
@@ -43,7 +49,7 @@ _PLAIN: dict[str, Maker] = {
     "byte arrays": lambda _: [bytearray(), bytearray(b"abc"), bytearray(70_000)],
     "collections": lambda _: [(), (1,), (1, 2), (1, 2, 3), tuple(range(40)), [], {}, {"a": [{}]}, ((((1,),),),)],
     "sets": lambda _: [set(), {1, "a"}, frozenset(), frozenset({(1, 2)})],
-    "a list that holds itself": lambda _: (lambda found: found.append(found) or found)([]),  # type: ignore[func-returns-value]
+    "a list that holds itself": lambda _: _itself(),
     "a large dict": lambda _: {f"phoneme {index}": index for index in range(2_500)},
     "a large list": lambda _: [index / 7 for index in range(5_000)],
     "a large set": lambda _: set(range(2_500)),
@@ -60,13 +66,17 @@ _PLAIN: dict[str, Maker] = {
 
 _ARRAYS: dict[str, Maker] = {
     "an array": lambda _: _array(),
-    "arrays of all types": lambda _: [_array(code=code) for code in ("?", "i1", "u2", "<i4", ">i8", "f2", ">f4", "f8", "c8")],
+    "arrays of all types": lambda _: [
+        _array(code=code) for code in ("?", "i1", "u2", "<i4", ">i8", "f2", ">f4", "f8", "c8")
+    ],
     "an array in Fortran's order": lambda _: _array(order="F"),
     "arrays without items or dimensions": lambda _: [np.zeros((0, 3)), np.array(1.5)],
     "a view of an array": lambda _: _array()[:, ::2],
     "a large array": lambda _: np.zeros((100, 300), "f4"),
     "one array twice": lambda _: [array := _array(), array],
-    "numpy's numbers, as in Bark": lambda _: {"best_val_loss": np.float32(1.5), "iter_num": np.int64(7), "ok": np.True_},
+    "numpy's numbers, as in Bark": lambda _: {
+        "best_val_loss": np.float32(1.5), "iter_num": np.int64(7), "ok": np.True_
+    },
     "a dtype": lambda _: np.dtype("float32"),
     "the state of numpy's random": lambda _: np.random.RandomState(0).get_state(),
 }
@@ -80,7 +90,9 @@ _TORCH: dict[str, Maker] = {
     "VITS": lambda torch: {
         "model": torch.state_dict(), "iteration": 800, "optimizer": _optimizer(torch), "learning_rate": 2e-4
     },
-    "Tacotron 2": lambda torch: {"state_dict": dict(torch.state_dict()), "iteration": 3, "optimizer": _optimizer(torch)},
+    "Tacotron 2": lambda torch: {
+        "state_dict": dict(torch.state_dict()), "iteration": 3, "optimizer": _optimizer(torch)
+    },
     "Coqui TTS": lambda torch: {
         "config": {"model": "vits", "audio": {"sample_rate": 22050}, "characters": {"pad": "_"}},
         "model": torch.state_dict(), "optimizer": [_optimizer(torch)] * 2, "scaler": {"scale": 65536.0},
@@ -115,13 +127,16 @@ _TORCH: dict[str, Maker] = {
     ),
     "a tensor of 8-bit floats": lambda torch: Calls(
         torch["torch._utils._rebuild_tensor_v3"],
-        (Storage(torch["torch.storage.UntypedStorage"]), 0, (6,), (1,), False, OrderedDict(), torch["torch.float8_e4m3fn"]),
+        (Storage(torch["torch.storage.UntypedStorage"]), 0, (6,), (1,), False, OrderedDict(),
+            torch["torch.float8_e4m3fn"]),
     ),
     "a quantized tensor": lambda torch: Calls(
         torch["torch._utils._rebuild_qtensor"],
         (torch.storage(), 0, (6,), (1,), (torch["torch.per_tensor_affine"], 0.1, 0), False, OrderedDict()),
     ),
-    "a parameter": lambda torch: Calls(torch["torch._utils._rebuild_parameter"], (torch.tensor(2), True, OrderedDict())),
+    "a parameter": lambda torch: (
+        Calls(torch["torch._utils._rebuild_parameter"], (torch.tensor(2), True, OrderedDict()))
+    ),
     "a parameter with attributes": lambda torch: Calls(
         torch["torch._utils._rebuild_parameter_with_state"], (torch.tensor(2), True, OrderedDict(), {"frozen": True})
     ),
@@ -140,7 +155,9 @@ _TORCH: dict[str, Maker] = {
 }  # fmt: skip
 
 _OBJECTS: dict[str, Maker] = {
-    "a namespace, as in FastPitch": lambda torch: {"args": Namespace(lr=0.1, p_arpabet=1.0), "state_dict": torch.state_dict()},
+    "a namespace, as in FastPitch": lambda torch: {
+        "args": Namespace(lr=0.1, p_arpabet=1.0), "state_dict": torch.state_dict()
+    },
     "XTTS": lambda torch: {
         "config": torch.made(
             "TTS.tts.configs.xtts_config.XttsConfig", model="xtts",

@@ -85,7 +85,8 @@ _DOTTED = [
     ("numpy", "ndarray.tofile"), ("numpy", "ctypeslib.load_library"), ("pathlib", "PosixPath.unlink"),
     ("pathlib", "os.system"), ("builtins", "dict.__class__"), ("torch._dynamo.guards", "GuardBuilder.get"),
     ("idlelib.autocomplete", "AutoComplete.get_entity"), ("code", "InteractiveInterpreter.runcode"),
-    ("lib2to3.pgen2.grammar", "Grammar.loads"), ("torch.fx.experimental.symbolic_shapes", "ShapeEnv.evaluate_guards_expression"),
+    ("lib2to3.pgen2.grammar", "Grammar.loads"), ("torch.fx.experimental.symbolic_shapes",
+        "ShapeEnv.evaluate_guards_expression"),
     ("asyncio.unix_events", "_UnixSubprocessTransport._start"), ("bdb", "Bdb.run"), ("trace", "Trace.runctx"),
 ]  # fmt: skip
 
@@ -116,7 +117,8 @@ _LIVE = {
     "exec in a frame": proto(4) + frame(call(named("builtins", "exec", 4), _CODE) + STOP),
     "a name in Python 2's spelling": pickle(call(named("__builtin__", "eval"), _CODE)),
     "names from the memo": pickle(
-        text("system") + put(7) + POP + text("os") + put(3) + POP + get(3) + get(7) + STACK_GLOBAL + row(_SHELL) + REDUCE, 4
+        text("system") + put(7) + POP + text("os") + put(3) + POP + get(3) + get(7) + STACK_GLOBAL + row(_SHELL)
+            + REDUCE, 4
     ),
     "names from a memo that is written twice": pickle(
         text("collections", 4) + put(0) + text("OrderedDict", 4) + put(1) + POP + POP
@@ -151,13 +153,15 @@ _LIVE = {
         + put(0) + get(0) + POP + call(named("operator", "getitem"), get(0), number(1))
     ),
     "a codec that decodes": pickle(
-        call(named("_pickle", "loads"), call(named("_codecs", "encode"), text(_system().decode("latin-1") + "."), text("latin1")))
+        call(named("_pickle", "loads"), call(named("_codecs", "encode"), text(_system().decode("latin-1") + "."),
+            text("latin1")))
     ),
     "the class's own attributes": pickle(
         ORDERED + mapping(("x", number(1))) + BUILD + POP + _system()
     ),
     "map and a deque": pickle(
-        call(named("collections", "deque"), call(named("builtins", "map"), named("os", "system"), EMPTY_LIST + _SHELL + APPEND))
+        call(named("collections", "deque"), call(named("builtins", "map"), named("os", "system"), EMPTY_LIST
+            + _SHELL + APPEND))
     ),
 }  # fmt: skip
 """What executes when it is unpickled, if only before it breaks."""
@@ -186,61 +190,83 @@ _MISUSED = {
     "arguments in a list": (pickle(ORDERED + EMPTY_LIST + REDUCE), "calls 'collections.OrderedDict'"),
     "a dtype that is called": (pickle(call(named("torch", "float32"))), "calls 'torch.float32'"),
     "more arguments than are kept": (pickle(call(named("torch", "Size"), *[number(1)] * 40)), "calls 'torch.Size'"),
-    "an object of a function": (pickle(named("torch._utils", "_rebuild_tensor") + EMPTY_TUPLE + NEWOBJ), "an object of"),
+    "an object of a function": (
+        pickle(named("torch._utils", "_rebuild_tensor") + EMPTY_TUPLE + NEWOBJ), "an object of"
+    ),
     "an object of a text": (pickle(text("argparse") + EMPTY_TUPLE + NEWOBJ), "an object of a plain value"),
     "an object with arguments": (pickle(named("argparse", "Namespace") + row(number(1)) + NEWOBJ), "an object of"),
     "an object with named arguments": (
         pickle(named("argparse", "Namespace") + EMPTY_TUPLE + EMPTY_DICT + NEWOBJ_EX, 4), "NEWOBJ_EX"
     ),
     "an object of a process": (
-        pickle(named("subprocess", "Popen", 4) + row(_SHELL) + mapping(("shell", TRUE)) + NEWOBJ_EX, 4), "'subprocess.Popen'"
+        pickle(named("subprocess", "Popen", 4) + row(_SHELL) + mapping(("shell", TRUE)) + NEWOBJ_EX, 4),
+            "'subprocess.Popen'"
     ),
     "slots of an object": (
-        pickle(NAMESPACE + row(NONE, mapping(("__class__", ORDERED))) + BUILD), "changes an object of 'argparse.Namespace'"
+        pickle(NAMESPACE + row(NONE, mapping(("__class__", ORDERED))) + BUILD),
+            "changes an object of 'argparse.Namespace'"
     ),
     "a class's state": (pickle(named("argparse", "Namespace") + EMPTY_DICT + BUILD), "changes 'argparse.Namespace'"),
     "a tensor's state": (pickle(TENSOR + EMPTY_DICT + BUILD), "changes an object of 'torch.Tensor'"),
     "a list's state": (pickle(EMPTY_LIST + EMPTY_DICT + BUILD), "changes a plain value"),
-    "items of a class": (pickle(ORDERED + number(1) + number(2) + SETITEM), "puts items into 'collections.OrderedDict'"),
-    "items of a namespace": (pickle(NAMESPACE + number(1) + APPEND), "puts items into an object of 'argparse.Namespace'"),
+    "items of a class": (
+        pickle(ORDERED + number(1) + number(2) + SETITEM), "puts items into 'collections.OrderedDict'"
+    ),
+    "items of a namespace": (
+        pickle(NAMESPACE + number(1) + APPEND), "puts items into an object of 'argparse.Namespace'"
+    ),
     "items of a list by key": (pickle(EMPTY_LIST + MARK + number(0) + number(1) + SETITEMS), "puts items into"),
-    "a codec that imports": (pickle(call(named("_codecs", "encode"), text("x"), text("idna"))), "calls '_codecs.encode'"),
-    "a codec from a module": (pickle(call(named("_codecs", "encode"), text("x"), text("../x"))), "calls '_codecs.encode'"),
+    "a codec that imports": (
+        pickle(call(named("_codecs", "encode"), text("x"), text("idna"))), "calls '_codecs.encode'"
+    ),
+    "a codec from a module": (
+        pickle(call(named("_codecs", "encode"), text("x"), text("../x"))), "calls '_codecs.encode'"
+    ),
     "a codec of a long name": (pickle(call(named("_codecs", "encode"), text("x"), _LONG)), "calls '_codecs.encode'"),
-    "memory by bytearray": (pickle(call(named("builtins", "bytearray"), b"\x8a\x05" + b"\xff" * 4 + b"\x00")), "bytearray"),
+    "memory by bytearray": (
+        pickle(call(named("builtins", "bytearray"), b"\x8a\x05" + b"\xff" * 4 + b"\x00")), "bytearray"
+    ),
     "memory by bytes": (pickle(call(named("builtins", "bytes"), number(2**31 - 1))), "calls 'builtins.bytes'"),
     "memory by an array": (
-        pickle(call(named("numpy._core.multiarray", "_reconstruct"), named("numpy", "ndarray"), row(number(2**31 - 1)), raw(b"b"))),
+        pickle(call(named("numpy._core.multiarray", "_reconstruct"), named("numpy", "ndarray"),
+            row(number(2**31 - 1)), raw(b"b"))),
         "_reconstruct'",
     ),
     "an array of another class": (
-        pickle(call(named("numpy.core.multiarray", "_reconstruct"), named("torch", "Tensor"), row(number(0)), raw(b"b"))),
+        pickle(call(named("numpy.core.multiarray", "_reconstruct"), named("torch", "Tensor"), row(number(0)),
+            raw(b"b"))),
         "_reconstruct'",
     ),
     "a set of what it is given": (pickle(call(named("builtins", "set"), call(ORDERED))), "calls 'builtins.set'"),
-    "a factory that is no type": (pickle(call(named("collections", "defaultdict"), named("torch", "device"))), "defaultdict"),
+    "a factory that is no type": (
+        pickle(call(named("collections", "defaultdict"), named("torch", "device"))), "defaultdict"
+    ),
     "pointers as objects": (pickle(dtype("O8")), "calls 'numpy.dtype'"),
     "a dtype of a structure": (pickle(dtype("V16")), "calls 'numpy.dtype'"),
     "a dtype of a text": (pickle(dtype("U5")), "calls 'numpy.dtype'"),
     "a dtype's flags": (pickle(dtype() + dtype_state((7, number(63)))), "changes an object of 'numpy.dtype'"),
     "a dtype's size": (pickle(dtype() + dtype_state((5, number(1)))), "changes an object of 'numpy.dtype'"),
     "a dtype's fields": (
-        pickle(dtype() + dtype_state((3, row(text("a"))), (4, mapping(("a", row(dtype(), number(9999))))))), "'numpy.dtype'"
+        pickle(dtype() + dtype_state((3, row(text("a"))), (4, mapping(("a", row(dtype(), number(9999))))))),
+            "'numpy.dtype'"
     ),
     "a dtype's subarray": (pickle(dtype() + dtype_state((2, row(dtype(), row(number(9)))))), "'numpy.dtype'"),
     "a dtype's metadata": (
-        pickle(dtype() + row(number(4), text("<"), NONE, NONE, NONE, number(-1), number(-1), number(0), EMPTY_DICT) + BUILD),
+        pickle(dtype() + row(number(4), text("<"), NONE, NONE, NONE, number(-1), number(-1), number(0), EMPTY_DICT)
+            + BUILD),
         "'numpy.dtype'",
     ),
     "an array of a list": (pickle(EMPTY_ARRAY + array_state(data=EMPTY_LIST)), "changes an object of 'numpy.ndarray'"),
     "an array of no dtype": (pickle(EMPTY_ARRAY + array_state(kind=named("numpy", "dtype"))), "'numpy.ndarray'"),
     "an array over a text as dtype": (pickle(EMPTY_ARRAY + array_state(kind=text("O"))), "'numpy.ndarray'"),
     "a tensor over nothing": (
-        pickle(call(named("torch._utils", "_rebuild_tensor"), NONE, number(0), row(number(1)), row(number(1)))), "_rebuild_tensor'"
+        pickle(call(named("torch._utils", "_rebuild_tensor"), NONE, number(0), row(number(1)), row(number(1)))),
+            "_rebuild_tensor'"
     ),
     "a tensor with a dict of hooks": (
         pickle(
-            call(named("torch._utils", "_rebuild_tensor_v2"), STORAGE, number(0), EMPTY_TUPLE, EMPTY_TUPLE, FALSE, EMPTY_DICT)
+            call(named("torch._utils", "_rebuild_tensor_v2"), STORAGE, number(0), EMPTY_TUPLE, EMPTY_TUPLE, FALSE,
+                EMPTY_DICT)
         ),
         "_rebuild_tensor_v2'",
     ),
@@ -275,10 +301,12 @@ _MISUSED = {
     "a persistent id in a line": (b"Pstorage\n.", "PERSID"),
     "a persistent id that is a number": (pickle(number(1) + BINPERSID), "no tensor's storage"),
     "a persistent id of a module's source": (
-        pickle(row(text("module"), named("torch", "Tensor"), text("m.py"), text("import os")) + BINPERSID), "no tensor's storage"
+        pickle(row(text("module"), named("torch", "Tensor"), text("m.py"), text("import os")) + BINPERSID),
+            "no tensor's storage"
     ),
     "a persistent id of another type": (
-        pickle(row(text("storage"), named("torch", "device"), text("0"), text("cpu"), number(1)) + BINPERSID), "no tensor's"
+        pickle(row(text("storage"), named("torch", "device"), text("0"), text("cpu"), number(1)) + BINPERSID),
+            "no tensor's"
     ),
     "a persistent id of no type": (
         pickle(row(text("storage"), text("FloatStorage"), text("0"), text("cpu"), number(1)) + BINPERSID), "no tensor's"
@@ -363,7 +391,8 @@ _MALFORMED = {
 HOSTILE: dict[str, Hostile] = {
     **_calls(),
     **{
-        name: Hostile(data, _SAYS.get(name, "'os.system'"), live=name not in _NOT_PROVEN) for name, data in _LIVE.items()
+        name: Hostile(data, _SAYS.get(name, "'os.system'"), live=name not in _NOT_PROVEN)
+        for name, data in _LIVE.items()
     },
     **{name: Hostile(*pair) for part in (_MISUSED, _SPELLED, _MALFORMED) for name, pair in part.items()},
 }
