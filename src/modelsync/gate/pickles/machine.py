@@ -15,7 +15,7 @@ from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Tuple, 
 
 _MAX_STACK = 100_000
 _MAX_MARKS = 1_000
-_MAX_MEMO = 1_000_000
+_MAX_MEMO = 500_000
 _SHOWN_CHARACTERS = 100
 
 
