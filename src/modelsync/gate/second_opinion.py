@@ -72,7 +72,11 @@ class _Part(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to another place."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
-        self._at = origin + offset
+        self._at = max(origin + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        """The place: asked for at each opcode."""
         return self._at
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
