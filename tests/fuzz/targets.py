@@ -23,6 +23,8 @@ from modelsync.core.names import Located, Naming, locate
 from modelsync.core.objects import RemoteObject, gather, gather_all
 from modelsync.core.proof import expected
 from modelsync.errors import ModelSyncError, NotOffered, Rejected, StoreUnavailable
+from modelsync.gate.pickles import PicklePolicy, judge_pickle
+from modelsync.gate.source import BytesSource
 
 _NAMING = Naming()
 _RECORDS: tuple[type[Record], ...] = (Manifest, Current, Quarantine, Reconciled, Damage, Scrubbed)
@@ -105,8 +107,19 @@ def checker(data: bytes) -> None:
         assert parse(render(said), ("config.json", "model.onnx")) == said
 
 
+def pickles(data: bytes) -> None:
+    """A pickle; both scanners. What is behind its end changes nothing."""
+    try:
+        end = judge_pickle(BytesSource(data), where="data.pkl", policy=PicklePolicy())
+    except Rejected as error:
+        _sentence(error)
+    else:
+        assert data[end - 1 : end] == b"."
+        assert judge_pickle(BytesSource(data[:end]), where="data.pkl", policy=PicklePolicy()) == end
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (events, commit, listing, answer, records, checker)
+    target.__name__: target for target in (events, commit, listing, answer, records, checker, pickles)
 } | formats.TARGETS
 
 WORDS: dict[str, list[str]] = {
@@ -141,6 +154,13 @@ WORDS: dict[str, list[str]] = {
     "checker": [
         '{"ready":', '{"wanted":', '{"unreadable":[', '{"refused":', '"warnings":[', "null", '["gate-crash","x",null]',
         '"config.json"', "\\ud800", "true", "1e999", "NaN",
+    ],
+    "pickles": [
+        "ccollections\nOrderedDict\n", "cos\nsystem\n", "ctorch\nFloatStorage\n", "ctorch._utils\n_rebuild_tensor_v2\n",
+        "cnumpy\ndtype\n", "cnumpy._core.multiarray\n_reconstruct\n", "c_codecs\nencode\n", "cargparse\nNamespace\n",
+        "X\x07\x00\x00\x00storage", "X\x06\x00\x00\x00latin1", "X\x02\x00\x00\x00f4", "(J\xff\xff\xff\xff", "I01\n",
+            "p0\n",
+        "S'f4'\n", "g0\n", "F1.5\n", "L1L\n", "Vf4\n", "PQ\n",
     ],
 } | formats.WORDS  # fmt: skip
 """What a fuzzer would not find by itself soon, for each target."""

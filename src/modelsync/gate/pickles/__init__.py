@@ -4,6 +4,6 @@ What passes builds plain data, tensors and arrays, and asks for nothing but what
 """
 
 from modelsync.gate.pickles.judge import PicklePolicy, judge_pickle, scan_pickle
-from modelsync.gate.pickles.names import allowed_names
+from modelsync.gate.pickles.extension import allowed_names
 
 __all__ = ["PicklePolicy", "allowed_names", "judge_pickle", "scan_pickle"]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from modelsync.core.words import quoted
 
+_MAX_CHARACTERS = 256
 _WORD = re.compile(r"(?a:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.[A-Za-z_]\w*|:[A-Za-z_]\w*(\.[A-Za-z_]\w*)+))")
 
 _MODULES = frozenset({
@@ -45,7 +46,7 @@ _ATTRIBUTES = frozenset({
 
 def is_addable(name: str) -> bool:
     """Whether an operator may add a global: whether nothing that it goes through reaches out."""
-    if not _WORD.fullmatch(name):
+    if len(name) > _MAX_CHARACTERS or not _WORD.fullmatch(name):
         return False
     module, _, attribute = name.partition(":") if ":" in name else name.rpartition(".")
     modules, attributes = module.split("."), attribute.split(".")
@@ -72,7 +73,7 @@ def allowed_names(words: Iterable[str]) -> frozenset[str]:
 
 
 def _problem(word: str) -> str:
-    if not _WORD.fullmatch(word):
+    if len(word) > _MAX_CHARACTERS or not _WORD.fullmatch(word):
         return f"{quoted(word)} is no global: write module.name, or module:Outer.Inner for a class within a class"
     return f"{quoted(word)} cannot be allowed: through it a pickle could run code or reach files"
 

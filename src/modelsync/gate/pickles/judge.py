@@ -44,7 +44,7 @@ def judge_pickle(source: Source, *, where: str, policy: PicklePolicy) -> int:
     """
     end, names = _scan(source, where, policy, 0)
     if policy.mode == "scan":
-        check_by_picklescan(source.read(0, end), names, where=where)
+        check_by_picklescan(source, 0, end, names, where=where)
     return end
 
 

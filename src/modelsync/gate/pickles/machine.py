@@ -15,7 +15,7 @@ from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Tuple, 
 
 _MAX_STACK = 100_000
 _MAX_MARKS = 1_000
-_MAX_MEMO = 1_000_000
+_MAX_MEMO = 500_000
 _SHOWN_CHARACTERS = 100
 
 
@@ -39,9 +39,9 @@ class Machine:
         Raises:
             BadPickle: it may do harm, or is not what a pickler writes.
         """
-        action = _ACTIONS.get(name)
+        action = ACTIONS.get(name)
         if action is None:
-            raise BadPickle(f"{name} {_REFUSED[name]}")
+            raise BadPickle(f"{name} {REFUSED[name]}")
         action(self, argument)
 
     # The stack and its marks
@@ -245,7 +245,7 @@ _LITERALS = (
     "BINBYTES8", "BYTEARRAY8",
 )  # fmt: skip
 
-_ACTIONS: dict[str, Action] = {
+ACTIONS: dict[str, Action] = {
     **dict.fromkeys(_LITERALS, _literal),
     **dict.fromkeys(("PROTO", "FRAME"), lambda *_: None),  # the reader has judged them
     "NONE": _constant(None),
@@ -283,7 +283,7 @@ _ACTIONS: dict[str, Action] = {
     "STOP": lambda machine, _: machine.stop(),
 }
 
-_REFUSED = {
+REFUSED = {
     "INST": "makes an object as only Python 2 did",
     "OBJ": "makes an object as only Python 2 did",
     "NEWOBJ_EX": "makes an object with named arguments, which no checkpoint has",

@@ -18,7 +18,7 @@ from modelsync.gate.source import Source
 MAX_BYTES = 64 << 20
 """A longer pickle is not judged: weights belong behind it, not into it."""
 
-MAX_OPCODES = 1_000_000
+MAX_OPCODES = 500_000
 """One with more is not judged: a checkpoint has some thirty for each tensor."""
 
 _BLOCK_BYTES = 64 << 10
