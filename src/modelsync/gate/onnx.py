@@ -46,6 +46,7 @@ _BITS = {
     17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2, 27: 6, 28: 6,
 }  # fmt: skip
 _STRING = 8
+_DATA = {4, 5, 7, 9, 10, 11}  # the fields that hold numbers
 _EXTERNAL = 1
 
 
@@ -56,7 +57,7 @@ class _Tensor:
     kind: int = 0
     shape: list[int] = field(default_factory=list)
     name: str = ""
-    raw_bytes: int | None = None
+    data_bytes: int | None = None
     external: dict[str, str] = field(default_factory=dict)
     location: int = 0
     segmented: bool = False
@@ -139,9 +140,11 @@ class _Walk:
             raise _bad(f"{_named(tensor, start)} has a shape that no tensor can have")
         if tensor.external or tensor.location == _EXTERNAL:
             self._held_elsewhere(tensor, _named(tensor, start))
-        elif tensor.raw_bytes is not None and tensor.raw_bytes != tensor.size_bytes:
+        elif tensor.size_bytes and not seen.keys() & _DATA:
+            raise _bad(f"{_named(tensor, start)} has no data")
+        elif tensor.data_bytes is not None and tensor.data_bytes != tensor.size_bytes:
             raise _bad(
-                f"{_named(tensor, start)} has {tensor.raw_bytes:,} bytes, its shape and data type ask for"
+                f"{_named(tensor, start)} has {tensor.data_bytes:,} bytes, its shape and data type ask for"
                 f" {'strings' if tensor.size_bytes is None else f'{tensor.size_bytes:,}'}"
             )
 
@@ -158,9 +161,8 @@ class _Walk:
                 tensor.segmented = True
             case 8:
                 tensor.name = self._wire.text(found, _MAX_TEXT_BYTES)
-            case 9:
-                self._wire.expect(found, BYTES)
-                tensor.raw_bytes = found.end - found.start
+            case 4 | 9 | 10:  # floats, raw, doubles: as long as the raw form; other numbers are of any length
+                tensor.data_bytes = (tensor.data_bytes or 0) + found.end - found.start
             case 13:
                 self._wire.expect(found, BYTES)
                 key, value = self._entry(found)

@@ -118,6 +118,9 @@ def _benign() -> dict[str, bytes]:
         "a scalar": model(weights()),
         "an empty tensor": model(weights(0, 3)),
         "int4": model(helper.make_tensor("w", TensorProto.INT4, [3], [1, 2, 3])),
+        "complex in their own field": model(helper.make_tensor("w", TensorProto.COMPLEX64, [2], [1j, 2.0])),
+        "doubles in their own field": model(helper.make_tensor("w", TensorProto.DOUBLE, [2], [1.0, 2.0])),
+        "integers in their own field": model(helper.make_tensor("w", TensorProto.INT64, [2], [1, 1 << 40])),
         "floats in their own field": model(helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])),
         "no offset": model(external()),
         "a checksum": model(external(length=64, checksum="0" * 40)),
@@ -187,6 +190,13 @@ def _corrupt() -> dict[str, Corrupt]:
         "a segment": (bad_tensor(lambda each: setattr(each.segment, "begin", 1)), "segment"),
         "raw data too short": (bad_tensor(lambda each: setattr(each, "raw_data", bytes(7))), "7 bytes"),
         "raw data too long": (bad_tensor(lambda each: setattr(each, "raw_data", bytes(9))), "ask for 8"),
+        "no data": (bad_tensor(lambda each: each.ClearField("raw_data")), "has no data"),
+        "floats too few": (
+            bad_tensor(lambda each: (each.ClearField("raw_data"), each.float_data.append(1.0))), "has 4 bytes",
+        ),
+        "floats for integers": (
+            model(TensorProto(dims=[1], data_type=TensorProto.INT8, float_data=[1.0])).SerializeToString(), "ask for 1",
+        ),
         "raw strings": (bad_tensor(lambda each: setattr(each, "data_type", 8)), "ask for strings"),
         "a name not in UTF-8": (good.replace(b"B\x01w", b"B\x01\xff"), "not UTF-8"),
         "external data without location": (lying(None), outside),
