@@ -58,7 +58,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "raise a limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
     "namespace": libc("unshare", 0x10000000),
     "prctl": libc("prctl", 22, 0, 0, 0, 0),
-    "rename": lambda: os.rename("/tmp/rogue", "/tmp/rogue-2"),
+    "rename": lambda: Path("/tmp/rogue").rename("/tmp/rogue-2"),
     "list": lambda: os.listdir("/"),
 }
 
@@ -78,6 +78,10 @@ def spin() -> None:
         pass
 
 
+def recurse() -> None:
+    recurse()
+
+
 def block() -> None:
     lock = threading.Lock()
     lock.acquire()
@@ -90,7 +94,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "hog": hog,
     "spin": spin,
     "block": block,
-    "recurse": lambda: FAULTS["recurse"](),
+    "recurse": recurse,
     "nonsense": lambda: say(b"nonsense"),
     "no json": lambda: say(b"\xff\xfe"),
     "endless": lambda: channel().sendall(b"\xff\xff\xff\xff"),

@@ -28,8 +28,8 @@ from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
-from modelsync.app.vetting import Vetting
 from modelsync.app.verify import Verified, Verifier
+from modelsync.app.vetting import Vetting
 from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
@@ -97,7 +97,9 @@ class World:
                 namespace=self.namespace,
                 clock=self.clock,
                 observe=self.observe,
-                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules, gate=judged_by),
+                options=DecideOptions(
+                    self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules, gate=judged_by
+                ),
             ),
             breaker=self.breaker,
             clock=self.clock,

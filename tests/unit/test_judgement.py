@@ -59,7 +59,9 @@ def test_nonsense_is_nothing(said: bytes) -> None:
     assert parse(said, PATHS) is None
 
 
-@given(st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda x: json.dumps(x).encode()))
+@given(
+    st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda x: json.dumps(x).encode())
+)
 def test_no_bytes_raise(said: bytes) -> None:
     parse(said, PATHS)
 

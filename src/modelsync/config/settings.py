@@ -132,7 +132,8 @@ class Settings(BaseModel):
         Note("Pickles, as in PyTorch's files: `allow` lets them run anything that they say when they are loaded."),
     ] = "scan"  # fmt: skip
     gate_pickle_allow: Annotated[
-        PickleNames, Note("What scanned pickles may use beyond PyTorch's and NumPy's own: `module.Class`, comma-separated.")
+        PickleNames,
+        Note("What scanned pickles may use beyond PyTorch's and NumPy's own: `module.Class`, comma-separated."),
     ] = ()
     gate_max_files: Annotated[int, Field(ge=1), Note("Files of a model.")] = 10_000
     gate_max_file_bytes: Annotated[int, Field(ge=1), Note("Bytes of a file.")] = 64 << 30

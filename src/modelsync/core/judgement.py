@@ -113,7 +113,9 @@ def _fields(flaw: Flaw) -> list[str | None]:
 
 def _flaw(found: Any, paths: Collection[str]) -> Flaw:
     match found:
-        case [str(rule), str(reason), None | str() as path] if _RULE.fullmatch(rule) and (path is None or path in paths):
+        case [str(rule), str(reason), None | str() as path] if _RULE.fullmatch(rule) and (
+            path is None or path in paths
+        ):
             return Flaw(rule, _plain(reason), path)
         case _:
             raise ValueError("no flaw")

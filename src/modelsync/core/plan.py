@@ -148,7 +148,7 @@ def in_step(listing: Digest, published: Published, gate: str = "") -> bool:
 
 
 def _stands(record: Quarantine, listing: Digest, gate: str) -> bool:
-    """Whether a refusal still holds: it was for this listing, for something that the bucket shows, by the same rules."""
+    """Whether a refusal still holds: for this listing, for something that the bucket shows, by the same rules."""
     return record.listing == listing and record.rule not in VOLUME_RULES and record.gate in {"", gate}
 
 

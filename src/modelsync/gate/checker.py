@@ -1,7 +1,7 @@
 """The process that checks: one model after the other, whose files it asks for as it comes to them.
 
-It talks to the worker through one socket, its standard input. A message is a length in four bytes and JSON; a file comes
-as an open descriptor beside a single byte.
+It talks to the worker through one socket, its standard input. A message is a length in four bytes and JSON; a file
+comes as an open descriptor beside a single byte.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from modelsync.core.judgement import CRASH, Flaw, Judgement, Ready, Said, Unreadable, Wanted, render
 from modelsync.core.names import RelPath

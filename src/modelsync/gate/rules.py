@@ -16,7 +16,7 @@ class GateRules:
     """What may pass.
 
     Attributes:
-        structure: what becomes of a file that is not what its format asks for: it is refused, told of, or not looked at.
+        structure: whether a file that is not what its format asks for is refused, told of, or not looked at.
         pickle: whether pickles may pass: all, those that name nothing dangerous, none.
         pickle_allow: what pickles may use beyond what PyTorch and NumPy need.
         limits: how large a model may be.

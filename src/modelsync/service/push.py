@@ -8,8 +8,8 @@ from pathlib import Path
 
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.clock import SystemClock
-from modelsync.adapters.gate import CheckerGate
 from modelsync.adapters.folder import LocalFolder
+from modelsync.adapters.gate import CheckerGate
 from modelsync.adapters.s3 import S3Store, S3Uploads
 from modelsync.app.push import Push
 from modelsync.config import options
