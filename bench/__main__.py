@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bench import latency, memory, scale, startup, transfer
+from bench import gate, latency, memory, scale, startup, transfer
 from bench.transfer.install import MissingError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -49,6 +49,7 @@ SQS are a moto server on the same machine, whose own share (some 5 to 10 ms a re
         memory.measure,
         "The whole service with its HTTP interface, from the stand-in, to a volume on the same disk.",
     ),
+    "gate": Chapter("The gate", gate.measure, gate.SETTING),
     "transfer": Chapter("Transfers, and peers", transfer.measure, transfer.SETTING),
     "scale": Chapter("Scale, and peers", scale.measure, scale.SETTING),
 }

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from modelsync.core.names import RelPath
 from modelsync.errors import Rejected
 from modelsync.gate.arrays import check_npy, check_npz
-from modelsync.gate.check import check_model
 from modelsync.gate.inert import is_inert
+from modelsync.gate.judge import judge
 from modelsync.gate.jsontext import check_json
-from modelsync.gate.limits import GateLimits
 from modelsync.gate.onnx import check_onnx
+from modelsync.gate.rules import GateRules
 from modelsync.gate.safetensors import check_safetensors
 from modelsync.gate.source import BytesSource, Source
 from modelsync.gate.text import check_sentencepiece, check_text
@@ -73,7 +73,8 @@ def model(data: bytes) -> None:
     is_inert(BytesSource(data))
     path = f"a{_ENDINGS[data[0] % len(_ENDINGS)]}" if data else "a.bin"
     files: dict[RelPath, Source] = {RelPath(path): BytesSource(data[1:]), RelPath("model.bin"): BytesSource(bytes(64))}
-    _judged(lambda _: check_model(files, limits=GateLimits(), scan=scan), data)
+    if (flaw := judge(files, GateRules()).refused) is not None:
+        _printable(flaw.reason)
 
 
 def _judged(check: Callable[[Source], None], data: bytes) -> bool:
@@ -81,10 +82,14 @@ def _judged(check: Callable[[Source], None], data: bytes) -> bool:
     try:
         check(BytesSource(data))
     except Rejected as error:
-        assert len(error.reason) < 1000, error.reason
-        error.reason.encode()
+        _printable(error.reason)
         return False
     return True
+
+
+def _printable(reason: str) -> None:
+    assert len(reason) < 1000, reason
+    reason.encode()
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -86,7 +86,7 @@ class World:
         self.collector = Collector(
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
-        judged_by = gate.rules if gate else ""
+        vetting = Vetting(self.volume, gate, None)
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -98,15 +98,16 @@ class World:
                 clock=self.clock,
                 observe=self.observe,
                 options=DecideOptions(
-                    self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules, gate=judged_by
+                    self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules
                 ),
+                in_force=vetting.in_force,
             ),
             breaker=self.breaker,
             clock=self.clock,
             observe=self.observe,
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
-            vetting=Vetting(self.volume, gate, None),
+            vetting=vetting,
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -135,7 +136,7 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
-            gate=judged_by,
+            in_force=vetting.in_force,
         )
 
     def observe(self, fact: Fact, /) -> None:

@@ -1,15 +1,12 @@
-"""The whole model: what the files are to each other."""
+"""Files of a model: what they are to each other."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 
 from modelsync.core.names import RelPath
 from modelsync.errors import Rejected
-from modelsync.gate.check import check_model
-from modelsync.gate.limits import GateLimits
+from modelsync.gate.check import check_file
 from modelsync.gate.source import BytesSource, Source
 from support.formats import scan
 from support.formats.all import FORMATS
@@ -20,9 +17,10 @@ TINY = model(external(offset=0, length=64)).SerializeToString()
 VOICE = {form.name: next(iter(form.benign.values())) for form in FORMATS.values()}
 
 
-def judge(files: dict[str, bytes], *, allow_code: bool = False, limits: GateLimits | None = None) -> None:
+def judge(files: dict[str, bytes], *, allow_code: bool = False) -> None:
     sources: dict[RelPath, Source] = {RelPath(path): BytesSource(content) for path, content in files.items()}
-    check_model(sources, limits=limits or GateLimits(), scan=scan, allow_code=allow_code)
+    for path in sorted(sources):
+        check_file(path, sources, scan, allow_code=allow_code)
 
 
 def refusal(files: dict[str, bytes], **options: bool) -> Rejected:
@@ -47,11 +45,6 @@ def test_external_data_lie_beside_the_graph(path: str, data: str) -> None:
     assert "which has 63" in refusal({path: TINY, data: bytes(63)}).reason
     assert "not among the model's files" in refusal({path: TINY, f"x/{data}": bytes(64)}).reason
     assert refusal({path: TINY}).rule == "onnx"
-
-
-def test_limits_come_first() -> None:
-    with pytest.raises(Rejected, match="GATE_MAX_FILES"):
-        judge({"a.json": b"{", "b.json": b"{"}, limits=replace(GateLimits(), max_files=1))
 
 
 def test_a_pickle_with_bytes_behind_it_is_refused() -> None:

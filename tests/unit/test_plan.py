@@ -115,14 +115,15 @@ def test_what_was_refused_once_is_not_fetched_again() -> None:
     assert in_step(SNAPSHOT.digest, on_volume)
 
 
-def test_a_refusal_by_the_gate_stands_as_long_as_its_rules() -> None:
-    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "onnx", "broken", 0.0, gate="rules-1")
+def test_a_refusal_by_what_operators_set_stands_as_long_as_that() -> None:
+    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "onnx", "broken", 0.0, rules="rules-1")
     on_volume = replace(published(), quarantined=(record,))
-    assert in_step(SNAPSHOT.digest, on_volume, "rules-1")
-    assert not in_step(SNAPSHOT.digest, on_volume, "rules-2")
+    assert in_step(SNAPSHOT.digest, on_volume, {"rules-1", "keys-1"})
+    assert not in_step(SNAPSHOT.digest, on_volume, {"rules-2", "keys-1"})
+    assert not in_step(SNAPSHOT.digest, on_volume)
     times = {"s3_now": NOW, "settle_seconds": 2.0, "quiet_seconds": math.inf}
-    assert isinstance(triage(SNAPSHOT, on_volume, gate="rules-1", **times), Refuse)
-    assert triage(SNAPSHOT, on_volume, gate="rules-2", **times) is None
+    assert isinstance(triage(SNAPSHOT, on_volume, rules={"rules-1"}, **times), Refuse)
+    assert triage(SNAPSHOT, on_volume, rules={"rules-2"}, **times) is None
 
 
 def test_a_refused_key_refuses_the_model() -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from modelsync.app.breaker import Breaker
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat
+from modelsync.app.vetting import RulesInForce, no_rules
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.facts import KeyRefused, ModelAbsent, ModelGone, ModelKnown, RefusalKnown
 from modelsync.core.manifest import Current, Reconciled
@@ -40,9 +41,8 @@ class Comparison:
         rules: DeletionRules,
         clock: Clock,
         observe: Observer,
-        gate: str = "",
+        in_force: RulesInForce = no_rules,
     ) -> None:
-        """Make it; `gate` names the rules that content has to pass."""
         self._store = store
         self._volume = volume
         self._namespace = namespace
@@ -51,7 +51,7 @@ class Comparison:
         self._rules = rules
         self._clock = clock
         self._observe = observe
-        self._gate = gate
+        self._in_force = in_force
         self._seeded = False
 
     def _seed(self, known: AbstractSet[ModelId]) -> None:
@@ -119,10 +119,10 @@ class Comparison:
         seen.add(model)
         listing = self._namespace.judge(snapshot).digest
         published = self._volume.glance(model)
-        step = in_step(listing, published, self._gate)
+        step = in_step(listing, published)
         if not step:
             published = self._volume.published(model)
-            step = in_step(listing, published, self._gate)
+            step = in_step(listing, published, self._in_force())
         if (current := published.current) is not None:
             records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None

@@ -9,6 +9,7 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import SyncContext
 from modelsync.app.settling import SettleOptions, Settling
+from modelsync.app.vetting import RulesInForce, no_rules
 from modelsync.core.commit import CommittedFile
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.manifest import Published
@@ -30,14 +31,12 @@ class DecideOptions:
         settle: models without a commit file.
         commit_timeout_seconds: how long a commit file may wait for its files.
         deletions: models that left the bucket.
-        gate: names the rules that content has to pass.
     """
 
     naming: Naming
     settle: SettleOptions = field(default_factory=SettleOptions)
     commit_timeout_seconds: float = 3600.0
     deletions: DeletionRules = field(default_factory=DeletionRules)
-    gate: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,12 @@ class Decider:
         clock: Clock,
         observe: Observer,
         options: DecideOptions,
+        in_force: RulesInForce = no_rules,
     ) -> None:
         self._store = store
         self._namespace = namespace
         self._options = options
+        self._in_force = in_force
         self._settling = Settling(
             store=store, volume=volume, naming=options.naming, clock=clock, observe=observe, options=options.settle
         )
@@ -105,7 +106,7 @@ class Decider:
             s3_now=look.at,
             settle_seconds=options.settle.seconds,
             quiet_seconds=quiet_seconds,
-            gate=options.gate,
+            rules=self._in_force(),
         )
         if answer is not None:
             return answer

@@ -333,7 +333,7 @@ class ModelSync:
             self._clock.now(),
             refuse.mismatch,
             refuse.file,
-            refuse.gate,
+            refuse.rules,
         )
         writer.quarantine(record)
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))

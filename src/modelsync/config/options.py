@@ -94,7 +94,6 @@ def decide(settings: Settings) -> DecideOptions:
         settle=SettleOptions(settings.settle_seconds, settings.upload_stale_seconds),
         commit_timeout_seconds=settings.commit_timeout_seconds,
         deletions=deletions(settings),
-        gate=gate_rules(settings).digest,
     )
 
 

@@ -172,7 +172,8 @@ class Quarantine(Record):
     Attributes:
         mismatch: for rule `checksum`.
         file: in which something was found.
-        gate: names the rules that refused it, if the gate did: by others it may pass.
+        rules: names what an operator has set and it was judged by; under other rules it is looked at again.
+            Empty: it is refused whatever is set.
     """
 
     model: ModelId
@@ -183,7 +184,7 @@ class Quarantine(Record):
     rejected_at: float
     mismatch: Mismatch | None = None
     file: FileRecord | None = None
-    gate: str = ""
+    rules: str = ""
 
     @staticmethod
     def _nested(record: dict[str, Any]) -> dict[str, Any]:

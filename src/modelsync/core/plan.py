@@ -7,7 +7,7 @@ answer carries its reason, in words that logs, the API and tests share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
@@ -82,7 +82,7 @@ class Refuse:
         known: that is on record already.
         mismatch: where bytes are why.
         file: in which something was found.
-        gate: names the gate's rules, if the gate refuses it.
+        rules: names what an operator has set and it was judged by, if that is why: see `Quarantine.rules`.
     """
 
     revision: Revision
@@ -91,7 +91,7 @@ class Refuse:
     known: bool = False
     mismatch: Mismatch | None = None
     file: FileRecord | None = None
-    gate: str = ""
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ INCOMPLETE_RECHECK_SECONDS = 30.0
 """How soon an incomplete commit is listed again if no event comes."""
 
 
-def in_step(listing: Digest, published: Published, gate: str = "") -> bool:
-    """Whether a listing with this name asks for no work: it is published or refused already, by these rules."""
+def in_step(listing: Digest, published: Published, rules: Collection[str] = ()) -> bool:
+    """Whether a listing with this name asks for no work: it is published, or refused by rules that hold."""
     if not published.consistent or published.leftover:
         return False
     current = published.current
@@ -144,12 +144,14 @@ def in_step(listing: Digest, published: Published, gate: str = "") -> bool:
             return False  # it is back: its tombstone must go
         if current.listing == listing:
             return True
-    return any(_stands(record, listing, gate) for record in published.quarantined)
+    return any(_stands(record, listing, rules) for record in published.quarantined)
 
 
-def _stands(record: Quarantine, listing: Digest, gate: str) -> bool:
-    """Whether a refusal still holds: for this listing, for something that the bucket shows, by the same rules."""
-    return record.listing == listing and record.rule not in VOLUME_RULES and record.gate in {"", gate}
+def _stands(record: Quarantine, listing: Digest, rules: Collection[str]) -> bool:
+    """Whether a refusal still holds: for this listing, for something that the bucket shows, by rules that hold."""
+    if record.listing != listing or record.rule in VOLUME_RULES:
+        return False
+    return not record.rules or record.rules in rules
 
 
 def triage(
@@ -159,7 +161,7 @@ def triage(
     s3_now: float,
     settle_seconds: float,
     quiet_seconds: float,
-    gate: str = "",
+    rules: Collection[str] = (),
 ) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
 
@@ -169,7 +171,7 @@ def triage(
         s3_now: seconds since the epoch by S3's clock, when it listed.
         settle_seconds: age that the last change of a model without commit file must have.
         quiet_seconds: since the last event that told of the model.
-        gate: names the rules that content has to pass now.
+        rules: names of what operators have set now, as in `Quarantine.rules`.
     """
     current = published.current
     if (pinned := _keep_to_pin(published)) is not None:
@@ -178,7 +180,7 @@ def triage(
     if current is not None and current.listing == listing and published.consistent and published.linked is not None:
         return Noop("the bucket has not changed since it was published")
     for record in published.quarantined:
-        if _stands(record, listing, gate):
+        if _stands(record, listing, rules):
             return Refuse(record.revision, record.rule, record.reason, known=True)
     if snapshot.refused is not None:
         return Refuse(revision_of(snapshot.files), "key", snapshot.refused)

@@ -1,4 +1,4 @@
-"""The whole model: limits, then each file by what it is."""
+"""A file by what it is, among the other files of its model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from modelsync.errors import Rejected
 from modelsync.gate.arrays import check_npy, check_npz
 from modelsync.gate.jsontext import check_json
 from modelsync.gate.kinds import Kind, kind_of
-from modelsync.gate.limits import GateLimits, check_limits
 from modelsync.gate.onnx import check_onnx
 from modelsync.gate.safetensors import check_safetensors
 from modelsync.gate.source import Source
@@ -30,14 +29,12 @@ _PLAIN = {
 }
 
 
-def check_model(
-    files: Mapping[RelPath, Source], *, limits: GateLimits, scan: ScanPickle, allow_code: bool = False
-) -> None:
-    """Judge a model by its files. The first refusal ends it.
+def check_file(path: RelPath, files: Mapping[RelPath, Source], scan: ScanPickle, *, allow_code: bool) -> None:
+    """Judge one file of a model.
 
     Args:
-        files: by their paths inside the model.
-        limits: how large it may be.
+        path: the file's.
+        files: all of them, by their paths inside the model.
         scan: judges pickles.
         allow_code: whether programs may pass: TorchScript, torch.package, YAML tags of an application's own.
 
@@ -45,13 +42,6 @@ def check_model(
         Rejected: the reason names the file.
         OSError: a file could not be read.
     """
-    check_limits({path: source.size_bytes for path, source in files.items()}, limits)
-    for path in sorted(files):
-        check_file(path, files, scan, allow_code=allow_code)
-
-
-def check_file(path: RelPath, files: Mapping[RelPath, Source], scan: ScanPickle, *, allow_code: bool) -> None:
-    """Judge one file of a model, as `check_model` does."""
     try:
         _check(path, files, scan, allow_code=allow_code)
     except Rejected as error:

@@ -90,6 +90,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     collector = Collector(volume, clock, observe, options.collect(settings))
     observe.add(collector)
     gate = CheckerGate(options.gate(settings), observe)
+    vetting = Vetting(volume, gate, publish_hook(settings, observe))
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -102,13 +103,14 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
             options=options.decide(settings),
+            in_force=vetting.in_force,
         ),
         breaker=breaker,
         clock=clock,
         observe=observe,
         make_room=collector.make_room,
         options=options.sync(settings),
-        vetting=Vetting(volume, gate, publish_hook(settings, observe)),
+        vetting=vetting,
     )
     return Parts(
         clock=clock,
@@ -130,7 +132,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             rules=options.deletions(settings),
             clock=clock,
             observe=observe,
-            gate=gate.rules,
+            in_force=vetting.in_force,
         ),
         refetch=Refetcher(
             bring=sync.bring,
