@@ -148,7 +148,7 @@ class HookFailed(TryAgain):
 
 
 class GateFailed(TryAgain):
-    """The process that checks models cannot be started."""
+    """The process that checks models cannot be started, or the machine ends it."""
 
 
 class VolumeFailed(TryAgain):

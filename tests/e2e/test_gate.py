@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
-from modelsync.demo.voice import make_voice
+from modelsync.demo.voice import MODEL, make_voice
 from support.formats.tensors import voice
 from support.voices import put_voice
 from support.worker import Setting, Worker, until
 
+DOCS = Path(__file__).parents[2] / "docs" / "notifications.md"
 GOOD = {"model.safetensors": voice(3), "config.json": b"{}"}
 CUT = {"model.safetensors": voice(3)[:-1], "config.json": b"{}"}
 CUT_REASON = "'model.safetensors': the safetensors file cannot be used: "
@@ -51,8 +55,9 @@ def test_a_corrupt_upload_is_refused_and_told_everywhere_until_a_good_one_comes(
     assert (shown["state"], shown["refusal"]["rule"]) == ("rejected", "safetensors")
     assert shown["refusal"]["path"] == "model.safetensors"
     assert shown["reason"].startswith(CUT_REASON)
-    told = json.loads(gated.command("status", "alice", "--json").stdout)
-    assert CUT_REASON in json.dumps(told)
+    (told,) = json.loads(gated.command("status", "alice", "--json").stdout)["models"]
+    assert told["refusal"]["rule"] == "safetensors"
+    assert f"safetensors: {CUT_REASON}" in gated.command("status", "alice").stdout
     rejected = next(line for line in worker.logs() if line["event"] == "rejected")
     assert (rejected["rule"], rejected["level"]) == ("safetensors", "error")
     good = GOOD | {"config.json": b'{"v": 2}'}
@@ -81,7 +86,10 @@ def test_a_recheck_by_command_and_by_the_api(gated: Setting, bucket: Any) -> Non
     assert gated.command("sync", "bob", "--recheck").returncode == 3
     again = json.loads(next((gated.base / ".modelsync/models/bob/quarantine").glob("*.json")).read_bytes())
     assert again["rejected_at"] > first["rejected_at"]
-    assert gated.command("sync", "--recheck").returncode == 2
+    assert gated.command("sync", "--recheck", "--dry-run").returncode == 2
+    assert gated.command("sync", "--recheck").returncode == 3, "all that was refused"
+    third = json.loads(next((gated.base / ".modelsync/models/bob/quarantine").glob("*.json")).read_bytes())
+    assert third["rejected_at"] > again["rejected_at"]
     worker = gated.start(API_TOKEN="token")
     worker.wait_ready()
     assert worker.metric("rejected_total", reason="safetensors") == 0
@@ -99,6 +107,26 @@ def test_a_pickle_that_would_run_a_program_is_refused(gated: Setting, bucket: An
     assert gated.command("sync", "alice", GATE_PICKLE="allow").returncode == 0
 
 
+def test_a_voice_is_heard_before_it_is_published(gated: Setting, bucket: Any, tmp_path: Path) -> None:
+    """The example in docs/notifications.md."""
+    script = tmp_path / "speak.py"
+    script.write_text(re.search(r"```python\n(\"\"\"Speaks one.*?)```", DOCS.read_text(), re.DOTALL)[1])  # type: ignore[index]
+    hook = {"PUBLISH_HOOK": f"{sys.executable} {script}"}
+    good = make_voice(1)
+    put_voice(bucket, "alice", good)
+    assert gated.command("sync", **hook).returncode == 0
+    silent = onnx.load_from_string(good[MODEL])
+    (envelope,) = (tensor for tensor in silent.graph.initializer if tensor.name == "envelope")
+    envelope.raw_data = bytes(len(envelope.raw_data))
+    put_voice(bucket, "alice", good | {MODEL: silent.SerializeToString()})
+    done = gated.command("sync", "--json", **hook)
+    (model,) = json.loads(done.stdout)["models"]
+    assert (model["outcome"], model["reason"]) == (
+        "rejected", "PUBLISH_HOOK ended with exit code 1: nothing can be heard"
+    )  # fmt: skip
+    assert gated.read("alice") == good
+
+
 def test_push_refuses_what_the_worker_would(gated: Setting, bucket: Any, tmp_path: Path) -> None:
     directory = tmp_path / "voice"
     directory.mkdir()
@@ -106,7 +134,7 @@ def test_push_refuses_what_the_worker_would(gated: Setting, bucket: Any, tmp_pat
         (directory / name).write_bytes(content)
     done = gated.command("push", str(directory), "alice")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"modelsync: the worker would refuse it: {CUT_REASON}")
+    assert done.stderr.splitlines()[-1].startswith(f"modelsync: a worker with these rules would refuse it: {CUT_REASON}")
     assert "Traceback" not in done.stderr
     assert not bucket.s3.list_objects_v2(Bucket=bucket.name).get("Contents")
     (directory / "model.safetensors").write_bytes(GOOD["model.safetensors"])

@@ -138,14 +138,35 @@ def test_content_that_makes_it_fail_twice_is_refused(gated: Gated, order: str, w
     assert gated.judge(gate, "pass").refused is None, "the next model has a new process"
 
 
-@pytest.mark.parametrize("order", ["spin", "block"])
-def test_content_that_makes_it_hang_is_refused_after_its_time(gated: Gated, order: str) -> None:
+def test_content_that_keeps_it_busy_is_refused_after_its_time(gated: Gated) -> None:
     start = time.monotonic()
-    refused = gated.judge(gated.gate(least_seconds=0.5), order).refused
+    refused = gated.judge(gated.gate(least_seconds=0.5), "spin").refused
     assert refused is not None
     assert (refused.rule, refused.path) == (TIMEOUT, "order.txt")
-    assert gated.failures() == ["did not end in time"] * 2
+    assert gated.failures() == ["did not end in time, busy"] * 2
     assert time.monotonic() - start < 10
+
+
+def test_a_volume_that_does_not_answer_refuses_no_model(gated: Gated) -> None:
+    """Nor does anything else for which the process waits: it shows in its seconds on a processor."""
+    gate = gated.gate(least_seconds=0.5)
+    with pytest.raises(GateFailed, match=r"the check of order\.txt came to no end twice: .* waiting; look at"):
+        gated.judge(gate, "block")
+    assert gated.failures() == ["did not end in time, waiting"] * 2
+    assert gated.judge(gate, "pass").refused is None
+
+
+def test_a_machine_without_memory_refuses_no_model(gated: Gated) -> None:
+    gate = gated.gate()
+
+    def kill() -> None:
+        if len(gated.facts) % 2:  # ready, and not failed yet
+            os.kill(gated.pids[-1], signal.SIGKILL)
+
+    with pytest.raises(GateFailed, match="twice: it was killed; look at"):
+        gated.judge(gate, "block", kill)
+    assert gated.failures() == ["was killed"] * 2
+    assert gated.judge(gate, "pass").refused is None
 
 
 def test_large_models_have_more_time(gated: Gated) -> None:
@@ -157,7 +178,8 @@ def test_large_models_have_more_time(gated: Gated) -> None:
     (large.parent / "order.txt").write_bytes(b"block")
     files = {RelPath("large.bin"): 64 << 20, RelPath("order.txt"): 5}
     start = time.monotonic()
-    gate.judge(str(large.parent), files, lambda: ticks.append(time.monotonic()))
+    with pytest.raises(GateFailed, match="waiting"):
+        gate.judge(str(large.parent), files, lambda: ticks.append(time.monotonic()))
     assert 8.2 <= time.monotonic() - start < 20, "twice 0.1 s and 4 s"
     assert max(after - before for before, after in itertools.pairwise(ticks)) < 1.5, "the caller beats"
 
@@ -166,7 +188,7 @@ def test_a_process_that_was_killed_at_work_is_replaced_once(gated: Gated) -> Non
     gate, kills = gated.gate(), []
 
     def kill() -> None:
-        if len(gated.pids) == 1 and not kills and (gated.base / "files").exists():
+        if gated.facts and not kills:  # it is ready
             kills.append(gated.pids[0])
             os.kill(gated.pids[0], signal.SIGKILL)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -26,11 +27,15 @@ from modelsync.ports.telling import Attend
 
 COMMAND = (sys.executable, "-I", "-m", "modelsync.gate")
 
+KILLED, STALLED = "gate-killed", "gate-stalled"
+"""What no content does: the machine ended a process (out of memory, as a rule), or it waited for its bytes in vain."""
+
 _LENGTH_BYTES = 4
 _LONGEST_BYTES = 1 << 20
 _TICK_SECONDS = 0.2
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
+_BUSY_SHARE = 0.1  # of its time on a processor: less, and it did not compute but wait
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -39,7 +44,7 @@ class CheckerFault(Exception):
     """A process did not come to a judgement.
 
     Attributes:
-        rule: that refuses what it was at, if it is so again.
+        rule: that refuses what it was at, if it is so again; or KILLED or STALLED, which refuse nothing.
         what: it did, in words.
         path: the file that it had open.
     """
@@ -53,12 +58,13 @@ class CheckerFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What is being judged, and until when (monotonic seconds)."""
+    """What is being judged, until when (monotonic seconds), and what that must have cost a processor to be work."""
 
     directory: str
     paths: Sequence[RelPath]
     sizes: Mapping[RelPath, int]
     deadline: float
+    busy_seconds: float
     attend: Attend
 
 
@@ -102,7 +108,7 @@ class Checker:
         Raises:
             GateFailed: it does not come to that, which is no model's fault.
         """
-        model = _Model("", (), {}, time.monotonic() + _START_SECONDS, attend)
+        model = _Model("", (), {}, time.monotonic() + _START_SECONDS, 0.0, attend)
         try:
             said = self._hear(model)
         except CheckerFault as fault:
@@ -121,8 +127,9 @@ class Checker:
         """
         self.checks += 1
         self._path = None
-        model = _Model(directory, sorted(files), files, time.monotonic() + seconds, attend)
         used_seconds, _ = self._usage()
+        busy_seconds = used_seconds + seconds * _BUSY_SHARE
+        model = _Model(directory, sorted(files), files, time.monotonic() + seconds, busy_seconds, attend)
         with suppress(OSError):  # it has died: told below
             # The clock is the bound; this one holds too if we are gone.
             resource.prlimit(
@@ -165,7 +172,8 @@ class Checker:
             model.attend()
             left_seconds = model.deadline - time.monotonic()
             if left_seconds <= 0:
-                raise self._fault(TIMEOUT, "did not end in time")
+                busy = self._usage()[0] >= model.busy_seconds
+                raise self._fault(TIMEOUT if busy else STALLED, f"did not end in time, {'busy' if busy else 'waiting'}")
             self._channel.settimeout(min(left_seconds, _TICK_SECONDS))
             with suppress(TimeoutError):
                 chunk = self._channel.recv(64 << 10)
@@ -200,6 +208,8 @@ class Checker:
             code = self._process.wait(_TICK_SECONDS)
         except subprocess.TimeoutExpired:
             return self._fault(CRASH, "closed its channel")
+        if code == -signal.SIGKILL:
+            return self._fault(KILLED, "was killed")
         return self._fault(CRASH, f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}")
 
     def _fault(self, rule: str, what: str) -> CheckerFault:

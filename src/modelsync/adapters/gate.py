@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from modelsync.adapters.checker import COMMAND, Checker, CheckerFault
+from modelsync.adapters.checker import COMMAND, KILLED, STALLED, Checker, CheckerFault
 from modelsync.core.facts import CheckerFailed, CheckerReady
 from modelsync.core.judgement import Flaw, Judgement
 from modelsync.core.names import RelPath
@@ -70,8 +70,8 @@ class CheckerGate:
     def judge(self, directory: str, files: Mapping[RelPath, int], attend: Attend) -> Judgement:
         """Judge a model.
 
-        A process that fails at it may have been ended by the machine, short of memory, or starved by a slow volume: a
-        new one tries once more. What fails twice is taken for the content's doing, and refused.
+        Where a process fails, a new one tries once more. What fails twice is taken for the content's doing and refused,
+        unless it is the machine's: no model is refused because memory is short or the volume does not answer.
         """
         fault = self._attempt(lambda: self._take(attend), directory, files, attend)
         if isinstance(fault, Judgement):
@@ -80,6 +80,8 @@ class CheckerGate:
         if isinstance(fault, Judgement):
             return fault
         what = f"the check of {fault.path or 'the model'} came to no end twice: it {fault.what}"
+        if fault.rule in {KILLED, STALLED}:
+            raise GateFailed(f"{what}; look at the machine's memory and at the volume")
         advice = "if the machine is to blame, check it again with modelsync sync --recheck"
         return Judgement(Flaw(fault.rule, f"{what}; {advice}", fault.path))
 

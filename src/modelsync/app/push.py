@@ -158,7 +158,7 @@ class Push:
             self._observe(GateWarned(outbound.model, outbound.push_id, warning.rule, warning.reason))
         if judgement.refused is not None:
             flaw = judgement.refused
-            raise Rejected(flaw.rule, f"the worker would refuse it: {flaw.reason}")
+            raise Rejected(flaw.rule, f"a worker with these rules would refuse it: {flaw.reason}")
 
     def _look(self, selection: Selection, outbound: Outbound) -> Before:
         """See what the bucket has of the model, with records of what may be there already."""

@@ -58,14 +58,14 @@ def sync(
     models: Annotated[list[str] | None, typer.Argument(help="Models to sync; all if none is named.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and why; do nothing.")] = False,
-    recheck: Annotated[bool, typer.Option("--recheck", help="Fetch and check again what was refused of them.")] = False,
+    recheck: Annotated[bool, typer.Option("--recheck", help="Fetch and check again what was refused.")] = False,
     json: Json = False,
 ) -> None:
     """Sync once and end: for init containers and cron. Exits 3 if some models failed."""
     from modelsync.cli.once import preview_once, sync_once
 
-    if recheck and (dry_run or not models):
-        raise ConfigurationError("--recheck needs the names of models, and does not go with --dry-run")
+    if recheck and dry_run:
+        raise ConfigurationError("--recheck does not go with --dry-run: it forgets what was refused")
     names = models or []
     raise typer.Exit(preview_once(names, json=json) if dry_run else sync_once(names, recheck=recheck, json=json))
 

@@ -66,7 +66,7 @@ def sync_once(names: Sequence[str], *, recheck: bool, json: bool) -> int:
 
 
 def _pardon(parts: Parts, models: Sequence[ModelId], stop: threading.Event) -> None:
-    """Forget what was refused of these models."""
+    """Forget what was refused of these models; of all if none is named."""
     overrides = Overrides(
         volume=parts.volume,
         refetch=parts.refetch,
@@ -76,7 +76,7 @@ def _pardon(parts: Parts, models: Sequence[ModelId], stop: threading.Event) -> N
         stop=stop,
         patience_seconds=_BUSY_PATIENCE_SECONDS,
     )
-    for model in models:
+    for model in models or parts.volume.models():
         overrides.recheck(model)
 
 

@@ -18,7 +18,7 @@ from modelsync.app.models import Models
 from modelsync.config import load
 from modelsync.config.fields import without_userinfo
 from modelsync.core.names import ModelId
-from modelsync.core.status import ModelView, enriched
+from modelsync.core.status import ModelView, State, enriched
 from modelsync.errors import ModelSyncError, ServiceUnavailable, VolumeUnusable
 
 _PAGE = 1000
@@ -97,7 +97,7 @@ def _show(views: list[ModelView], reconciled_at: float | None, silence: str | No
             revision,
             _age(view.published_at, now),
             _age(view.synced_at, now),
-            view.reason or "",
+            _reason(view),
         )
         table.add_row(*map(escape, row))
     console = Console(highlight=False)
@@ -105,6 +105,12 @@ def _show(views: list[ModelView], reconciled_at: float | None, silence: str | No
     console.print(f"last comparison with the bucket: {_age(reconciled_at, now) or 'never'}")
     if silence is not None:
         console.print(f"by the volume alone: {escape(silence)}", soft_wrap=True)
+
+
+def _reason(view: ModelView) -> str:
+    """Why it is not the newest; of a refusal also by which rule."""
+    refused = view.refusal if view.state is State.REJECTED else None
+    return f"{refused.rule}: {view.reason}" if refused else view.reason or ""
 
 
 def _age(at: float | None, now: float) -> str:

@@ -69,7 +69,7 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_gate_warnings_total", "counter", "flaws", ("reason",), "stable",
                "Flaws of revisions that GATE_STRUCTURE=warn let pass, by rule."),
     MetricSpec("modelsync_checker_failures_total", "counter", "processes", ("reason",), "experimental",
-               "Processes of the gate that came to no judgement: gate-crash, gate-timeout."),
+               "Processes of the gate that came to no judgement: gate-crash, gate-timeout, gate-killed, gate-stalled."),
     MetricSpec("modelsync_refused_keys_total", "counter", "keys", (), "experimental",
                "Keys seen that can name no model."),
     MetricSpec("modelsync_unpublished_total", "counter", "models", (), "stable",
