@@ -134,7 +134,9 @@ def test_push_refuses_what_the_worker_would(gated: Setting, bucket: Any, tmp_pat
         (directory / name).write_bytes(content)
     done = gated.command("push", str(directory), "alice")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(f"modelsync: a worker with these rules would refuse it: {CUT_REASON}")
+    assert done.stderr.splitlines()[-1].startswith(
+        f"modelsync: a worker with these rules would refuse it: {CUT_REASON}"
+    )
     assert "Traceback" not in done.stderr
     assert not bucket.s3.list_objects_v2(Bucket=bucket.name).get("Contents")
     (directory / "model.safetensors").write_bytes(GOOD["model.safetensors"])

@@ -26,6 +26,9 @@ class FakeGate:
         self.judged: list[list[str]] = []
         self.failing: Exception | None = None
 
+    def warm(self) -> None:
+        """It always is."""
+
     def judge(self, directory: str, files: Mapping[RelPath, int], attend: Callable[[], None]) -> Judgement:
         """Judge by the marks."""
         attend()

@@ -9,8 +9,8 @@ from modelsync.core.names import RelPath
 from modelsync.errors import Rejected
 from modelsync.gate.arrays import check_npy, check_npz
 from modelsync.gate.inert import is_inert
-from modelsync.gate.judge import judge
 from modelsync.gate.jsontext import check_json
+from modelsync.gate.judge import judge
 from modelsync.gate.onnx import check_onnx
 from modelsync.gate.rules import GateRules
 from modelsync.gate.safetensors import check_safetensors
@@ -100,7 +100,10 @@ WORDS: dict[str, list[str]] = {
     "safetensors": [
         '{"w":', '"__metadata__":{', '"dtype":"F32"', '"shape":[', '"data_offsets":[', "[0,24]", "\\u0077", "},", "}}",
     ],
-    "onnx": ["\x08\x07", "\x3a", "\x42\x02\x10\x11", "\x0a", "\x2a", "\x6a", "location", "offset", "length", "model.bin", "../"],
+    "onnx": [
+        "\x08\x07", "\x3a", "\x42\x02\x10\x11", "\x0a", "\x2a", "\x6a", "location", "offset", "length", "model.bin",
+        "../",
+    ],
     "torch": [
         "PK\x01\x02", "PK\x03\x04", "PK\x05\x06", "PK\x06\x06", "PK\x06\x07", "PK\x07\x08", "a/data.pkl", "a/version",
         "a/data/0", "FB", "\x80\x02", "\x8a\x0a", "X\x01",
@@ -110,7 +113,9 @@ WORDS: dict[str, list[str]] = {
         "PK\x05\x06", ".npy",
     ],
     "jsontext": ["[", "]", "{", "}", '"a":', "1,", "\\u00", "NaN", "-Infinity", "1e9", "null", "true"],
-    "yamltext": ["- ", "? ", ": ", "&a ", "*a", "<<: ", "!!", "!x ", "--- ", "...", "%TAG ! ", "|\n ", ">-\n ", "[", "{", "python/"],
+    "yamltext": [
+        "- ", "? ", ": ", "&a ", "*a", "<<: ", "!!", "!x ", "--- ", "...", "%TAG ! ", "|\n ", ">-\n ", "[", "{", "python/",
+    ],
     "wav": ["RIFF", "WAVE", "fmt ", "data", "LIST", "\x01", "\x10"],
     "text": ["\x0a\x03\x0a\x01a", "\x15", "\x18\x01"],
     "model": ["PK\x03\x04", "RIFF", "NUMPY", "GLOBAL", "cos\nsystem\n", "\x80\x04", "ustar", "version https://git-lfs.github.com/spec/"],

@@ -97,9 +97,7 @@ class World:
                 namespace=self.namespace,
                 clock=self.clock,
                 observe=self.observe,
-                options=DecideOptions(
-                    self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules
-                ),
+                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
                 in_force=vetting.in_force,
             ),
             breaker=self.breaker,

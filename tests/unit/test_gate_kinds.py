@@ -167,7 +167,19 @@ def test_what_may_import_is_not_inert(content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0", bytes(100), b"N.", b"\xff" * 9, b"c\xff\n\xff\n", b"ios\nsystem\n", b"\x93", b"NN\x93.", b"K", b"X\xff\xff\xff\x7fa"],
+    [
+        b"",
+        b"\0",
+        bytes(100),
+        b"N.",
+        b"\xff" * 9,
+        b"c\xff\n\xff\n",
+        b"ios\nsystem\n",
+        b"\x93",
+        b"NN\x93.",
+        b"K",
+        b"X\xff\xff\xff\x7fa",
+    ],
 )
 def test_what_stops_before_it_imports_is_inert(content: bytes) -> None:
     assert is_inert(BytesSource(content))

@@ -118,12 +118,12 @@ def test_what_reaches_out_can_never_be_added(word: str) -> None:
 )  # fmt: skip
 def test_what_is_no_name_is_told(word: str) -> None:
     assert not is_addable(word)
-    with pytest.raises(ValueError, match="is no global: write module.name"):
+    with pytest.raises(ValueError, match=r"is no global: write module\.name"):
         allowed_names([word])
 
 
 def test_all_bad_words_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match="'HParams' is no global.*; 'os.system' cannot be allowed") as caught:
+    with pytest.raises(ValueError, match=r"'HParams' is no global.*; 'os\.system' cannot be allowed") as caught:
         allowed_names(["os.system", "utils.HParams", "HParams"])
     assert "utils.HParams" not in str(caught.value)
     assert allowed_names([]) == frozenset()

@@ -19,7 +19,8 @@ from modelsync.gate.pickles import PicklePolicy, allowed_names, judge_pickle, sc
 from modelsync.gate.pickles import judge as judging
 from modelsync.gate.second_opinion import check_by_picklescan
 from modelsync.gate.source import BytesSource
-from support.pickles.assembler import NONE, ORDERED, call, named, number, pickle as whole, text
+from support.pickles.assembler import NONE, ORDERED, call, named, number, text
+from support.pickles.assembler import pickle as whole
 from support.pickles.benign import BENIGN
 from support.pickles.fake_torch import fake_torch, save
 from support.pickles.hostile import HOSTILE
@@ -234,7 +235,7 @@ def second_opinion(data: bytes, *names: tuple[str, str]) -> None:
 def test_picklescan_alone_may_refuse() -> None:
     """What it holds to be dangerous is refused, even if it is on our list."""
     data = whole(call(named("os", "system")))
-    with pytest.raises(Rejected, match="picklescan finds 'os.system'") as caught:
+    with pytest.raises(Rejected, match=r"picklescan finds 'os\.system'") as caught:
         second_opinion(data, ("os", "system"))
     assert caught.value.rule == "pickle"
 
@@ -248,8 +249,9 @@ def test_scanners_that_disagree_refuse() -> None:
         second_opinion(whole(ORDERED))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80\x02ccollections\nOrderedDict\n", b"\x93."], ids=["empty", "cut",
-    "failing"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x80\x02ccollections\nOrderedDict\n", b"\x93."], ids=["empty", "cut", "failing"]
+)
 def test_a_scanner_that_fails_refuses(data: bytes) -> None:
     with pytest.raises(Rejected, match="cannot be judged") as caught:
         second_opinion(data, ("collections", "OrderedDict"))

@@ -55,7 +55,10 @@ class CheckerGate:
         return self._options.digest
 
     def warm(self) -> None:
-        """Start a process, so that the first model need not wait for one; where that fails, the first model tells."""
+        """Start a process if none waits, so that the next model need not; where that fails, that model tells."""
+        with self._lock:
+            if self._idle:
+                return
         with suppress(GateFailed):
             self._put_away(self._start())
 

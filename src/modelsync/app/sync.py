@@ -208,6 +208,7 @@ class ModelSync:
         writer: Writer,
         context: SyncContext,
     ) -> SyncResult:
+        self._vetting.expect()
         staging = writer.stage(build.revision)
         context = replace(context, attend=lambda: self._attend(work, snapshot))
         try:

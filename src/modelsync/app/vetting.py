@@ -14,7 +14,6 @@ from modelsync.ports import Staging, Volume
 from modelsync.ports.gate import Gate
 from modelsync.ports.telling import PublishHook
 
-
 RulesInForce = Callable[[], Collection[str]]
 """Names of what operators have set now: a refusal by rules of another name is looked at again."""
 
@@ -46,6 +45,11 @@ class Vetting:
     def in_force(self) -> Collection[str]:
         """Names all rules by which it refuses."""
         return (self.rules,)
+
+    def expect(self) -> None:
+        """A revision is about to be fetched, and will have to be vetted."""
+        if self._gate is not None:
+            self._gate.warm()
 
     def staged(
         self, revision: Revision, records: Sequence[FileRecord], staging: Staging, context: SyncContext

@@ -43,7 +43,7 @@ def check_by_picklescan(source: Source, start: int, end: int, names: set[tuple[s
         found = scan_pickle_bytes(io.BufferedReader(_Part(source, start, end)), where)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it fails with, it has not judged
+    except Exception as error:
         raise Rejected("pickle", f"{where} cannot be judged: picklescan failed with {quoted(repr(error))}") from error
     dangerous = [f"{each.module}.{each.name}" for each in found.globals if each.safety is SafetyLevel.Dangerous]
     if dangerous:

@@ -18,6 +18,10 @@ class Gate(Protocol):
         """Names what it goes by: what other rules let pass, or refused, has to be judged again."""
         ...
 
+    def warm(self) -> None:
+        """Make ready for a model that will come soon. Takes no time, and never raises."""
+        ...
+
     def judge(self, directory: str, files: Mapping[RelPath, int], attend: Attend) -> Judgement:
         """Judge a model, within a time that its size bounds.
 

@@ -104,7 +104,9 @@ def _npy_corrupt() -> dict[str, Corrupt]:
 def _npz_benign() -> dict[str, bytes]:
     array = np.arange(600, dtype=np.float32).reshape(20, 30)
     found = {f"{n} arrays": zipped(**{f"v{i}": array for i in range(n)}) for n in (1, 2, 5, 50)}
-    found |= {f"{n} arrays, deflated": zipped(compressed=True, **{f"v{i}": array for i in range(n)}) for n in (1, 2, 50)}
+    found |= {
+        f"{n} arrays, deflated": zipped(compressed=True, **{f"v{i}": array for i in range(n)}) for n in (1, 2, 50)
+    }
     found |= {f"{dtype}": zipped(a=np.zeros(4, dtype)) for dtype in DTYPES}
     return found | {
         "zeros, deflated a thousandfold": zipped(compressed=True, a=np.zeros(1_000_000, np.float32)),

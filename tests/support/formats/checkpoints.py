@@ -63,7 +63,9 @@ def _zip_benign() -> dict[str, bytes]:
         "no CRC": build([replace(each, crc32=0) for each in plain]),
         "a large storage": archive(Member("a/data/0", bytes(3 << 20))),
         "a large storage, its CRC wrong": archive(Member("a/data/0", bytes(3 << 20), crc32=7)),
-        "records of later versions": archive(Member("a/.format_version", b"1"), Member("a/.data/serialization_id", b"1" * 40)),
+        "records of later versions": archive(
+            Member("a/.format_version", b"1"), Member("a/.data/serialization_id", b"1" * 40)
+        ),
         "no UTF-8 flag": build([replace(each, flags=0) for each in plain]),
         "a directory of another name": build([replace(each, name=f"v1.2 é{str(each.name)[1:]}") for each in plain]),
     }  # fmt: skip
@@ -104,10 +106,14 @@ def _legacy_benign() -> dict[str, bytes]:
         f"elements of {a} and {b} bytes": legacy([(3, b"\xff" * 3 * a), (5, b"\xff" * 5 * b)])
         for a in (1, 2, 4, 8) for b in (2, 4, 8)
     }  # fmt: skip
-    return found | real("legacy-*") | {
-        "an empty storage": legacy([(0, b""), (2, bytes(8))]),
-        **{f"protocol {n}": legacy([(2, bytes(8))], protocol=n) for n in (3, 4, 5)},
-    }
+    return (
+        found
+        | real("legacy-*")
+        | {
+            "an empty storage": legacy([(0, b""), (2, bytes(8))]),
+            **{f"protocol {n}": legacy([(2, bytes(8))], protocol=n) for n in (3, 4, 5)},
+        }
+    )
 
 
 def _legacy_corrupt() -> dict[str, Corrupt]:

@@ -64,7 +64,9 @@ def _hidden() -> dict[str, Callable[[TensorProto], ModelProto]]:
     """Everywhere a tensor can be."""
 
     def attribute(**more: Any) -> Callable[[TensorProto], ModelProto]:
-        return lambda tensor: model(nodes=[helper.make_node("Op", [], ["y"], **{k: f(tensor) for k, f in more.items()})])
+        return lambda tensor: model(
+            nodes=[helper.make_node("Op", [], ["y"], **{k: f(tensor) for k, f in more.items()})]
+        )
 
     def sparse(tensor: TensorProto) -> Any:
         return helper.make_sparse_tensor(tensor, helper.make_tensor("i", TensorProto.INT64, [0], []), [4, 4])

@@ -13,12 +13,13 @@ PIPER = {
     "audio": {"sample_rate": 22050, "quality": "medium"},
     "espeak": {"voice": "de"},
     "inference": {"noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8},
-    "phoneme_id_map": {"_": [0], "^": [1], "$": [2], " ": [3], "ç": [16], "ˈ": [120], "\u0329": [144]},
+    "phoneme_id_map": {"_": [0], "^": [1], "$": [2], " ": [3], "ç": [16], "\u02c8": [120], "\u0329": [144]},
     "num_symbols": 256, "num_speakers": 1, "speaker_id_map": {},
 }  # fmt: skip
 
 _GOOD_JSON = [
-    "null", "true", "1", "-0.5e-7", '""', "[]", "{}", " {} ", "\t[\r\n]", "[1]", "[1,2]", "[[],[[]],{}]", '["a",[1],"b"]',
+    "null", "true", "1", "-0.5e-7", '""', "[]", "{}", " {} ", "\t[\r\n]", "[1]", "[1,2]", "[[],[[]],{}]",
+    '["a",[1],"b"]',
     '{"a":1}', '{"a":{"a":{"a":1}}}', '[{"a":1},{"a":1}]', '{"a":[1,2,{"b":null}],"c":""}', '{"":0}', '"\\u00e9\\n\\/"',
     '"\\ud83d\\ude00"', '"\\ud800"', "[NaN,Infinity,-Infinity]", '{"a":1,"A":2}', '{"é":1,"e\u0301":2}', '"\x7f\u2028"',
     "[1.0,1e5,1E+5,0.1]", '{"a" : 1 , "b" : [ 1 , 2 ] }', "9" * 5000,
@@ -28,7 +29,7 @@ _BAD_JSON = {
     "": "before it is complete", " ": "before it is complete", "{": "before", "[": "before", '{"a"': "before",
     '{"a":': "before", '{"a":1': "before", '{"a":1,': "before", "[1": "before", "[1,": "before", "[[]": "before",
     "[1,]": "']' is out of place", '{"a":1,}': "'}' is out of place", "[,1]": "',' is out", "[1,,2]": "',' is out",
-    "[1 2]": "'2' is out", '{"a" 1}': "'1' is out", '{"a",1}': "',' is out", '{1:2}': "'1' is out",
+    "[1 2]": "'2' is out", '{"a" 1}': "'1' is out", '{"a",1}': "',' is out", "{1:2}": "'1' is out",
     "{null:1}": "'null' is out", '{"a":1:2}': "':' is out", "[1:2]": "':' is out", "[1}": "'}' is out",
     '{"a":1]': "']' is out", "]": "']' is out", "}": "'}' is out", "1 1": "'1' is out", "{} {}": "'{' is out",
     "[]]": "']' is out", "'a'": "is no JSON", "{a:1}": "is no JSON", "[01]": "'1' is out", "[1.]": "is no JSON",
@@ -56,22 +57,30 @@ def _json_benign() -> dict[str, bytes]:
 
 
 def _json_corrupt() -> dict[str, Corrupt]:
-    return {f"{text[:40]!r}": (text.encode(), why) for text, why in _BAD_JSON.items()} | {
-        "not UTF-8": (b'["\xff"]', "not UTF-8"),
-        "UTF-8 cut off": (b'"\xc3', "not UTF-8"),
-        "UTF-8 of a surrogate": (b'"\xed\xa0\x80"', "not UTF-8"),
-        "UTF-16": ("{}".encode("utf-16"), "not UTF-8"),
-        "a page": (b"<!doctype html><title>404</title>", "is no JSON"),
-        "too many names": (json.dumps({str(n): 0 for n in range(400_001)}).encode(), "400,000 names"),
-        "a string without end": (b'"' + b"x" * (3 << 20), "or longer than"),
-    } | every(json.dumps(PIPER).encode(), 40)
+    return (
+        {f"{text[:40]!r}": (text.encode(), why) for text, why in _BAD_JSON.items()}
+        | {
+            "not UTF-8": (b'["\xff"]', "not UTF-8"),
+            "UTF-8 cut off": (b'"\xc3', "not UTF-8"),
+            "UTF-8 of a surrogate": (b'"\xed\xa0\x80"', "not UTF-8"),
+            "UTF-16": ("{}".encode("utf-16"), "not UTF-8"),
+            "a page": (b"<!doctype html><title>404</title>", "is no JSON"),
+            "too many names": (json.dumps({str(n): 0 for n in range(400_001)}).encode(), "400,000 names"),
+            "a string without end": (b'"' + b"x" * (3 << 20), "or longer than"),
+        }
+        | every(json.dumps(PIPER).encode(), 40)
+    )
 
 
 _GOOD_YAML = [
-    "", "a", "1", "[]", "{}", "a: 1", "a: {b: [1, 2]}", "- a\n- b", "a:\n  - 1\n  - {b: c}", "--- a\n--- b\n", "# only a comment",
-    "%YAML 1.1\n---\na: 1", "a: |\n  text\n  more", "a: >-\n  folded", "? a\n: b", "? [a, b]\n: c", "'a': \"b\\n\"", "a: ~",
-    "a: !!str 1", "a: !!float 1", "a: ! x", "a: !!binary aGk=", "a: !!set {b, c}", "a: &x 1\nb: *x", "a: &x [1, 2]\nb: [*x, *x]",
-    "base: &b {c: 1}\nd:\n  <<: *b\n  e: 2", "a: &x 1\nb: &x 2\nc: *x", "é: ü", "a: 1\nA: 2", "[{a: 1}, {a: 1}]", "a: 2026-01-01",
+    "", "a", "1", "[]", "{}", "a: 1", "a: {b: [1, 2]}", "- a\n- b", "a:\n  - 1\n  - {b: c}", "--- a\n--- b\n",
+    "# only a comment",
+    "%YAML 1.1\n---\na: 1", "a: |\n  text\n  more", "a: >-\n  folded", "? a\n: b", "? [a, b]\n: c", "'a': \"b\\n\"",
+    "a: ~",
+    "a: !!str 1", "a: !!float 1", "a: ! x", "a: !!binary aGk=", "a: !!set {b, c}", "a: &x 1\nb: *x",
+    "a: &x [1, 2]\nb: [*x, *x]",
+    "base: &b {c: 1}\nd:\n  <<: *b\n  e: 2", "a: &x 1\nb: &x 2\nc: *x", "é: ü", "a: 1\nA: 2", "[{a: 1}, {a: 1}]",
+    "a: 2026-01-01",
     "{<<: {a: 1}, <<: {b: 2}}", "\ufeffa: 1",
 ]  # fmt: skip
 
@@ -79,19 +88,26 @@ _LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" f
 _BAD_YAML = {
     "a: !!python/object/apply:os.system [id]": "python/object/apply", "!!python/name:os.system": "python/name",
     "!!python/object/new:subprocess.Popen [[id]]": "python/object/new", "!!python/module:os": "python/module",
-    "!!python/tuple [1]": "python/tuple", "a: !!python/str x": "python/str", "!<tag:yaml.org,2002:python/none> a": "python/none",
+    "!!python/tuple [1]": "python/tuple", "a: !!python/str x": "python/str",
+    "!<tag:yaml.org,2002:python/none> a": "python/none",
     "!new:torch.nn.Linear {}": "'!new:torch.nn.Linear'", "a: !apply:os.system [id]": "!apply", "a: !ref <b>": "!ref",
     "a: !include /etc/passwd": "!include", "!ruby/object:Gem {}": "!ruby", "%TAG ! tag:x,1:\n---\n!a b": "tag:x,1:a",
-    "%TAG !y! tag:yaml.org,2002:python/\n---\n!y!name:os.system x": "python/name", "[!x a]": "'!x'", "{!x a: 1}": "'!x'",
+    "%TAG !y! tag:yaml.org,2002:python/\n---\n!y!name:os.system x": "python/name", "[!x a]": "'!x'",
+    "{!x a: 1}": "'!x'",
     "a: !!js/function x": "js/function", "a: !!unknown x": "unknown",
-    "a: 1\na: 2": "'a' twice", "{a: 1, 'a': 2}": "'a' twice", "a: [{b: 1, b: 1}]": "'b' twice", "1: a\n1: b": "'1' twice",
-    "a: *x": "'x' stands for nothing", "a: &x [*x]": "'x' stands for nothing", "--- &x a\n--- *x": "'x' stands for nothing",
+    "a: 1\na: 2": "'a' twice", "{a: 1, 'a': 2}": "'a' twice", "a: [{b: 1, b: 1}]": "'b' twice",
+    "1: a\n1: b": "'1' twice",
+    "a: *x": "'x' stands for nothing", "a: &x [*x]": "'x' stands for nothing",
+    "--- &x a\n--- *x": "'x' stands for nothing",
     "&x {a: *x}": "'x' stands for nothing", _LAUGHS: "500,000 nodes", "[" * 65 + "]" * 65: "deeper than 64",
     "{a: " * 70 + "1" + "}" * 70: "deeper than 64", "".join(" " * n + "a:\n" for n in range(70)): "deeper than 64",
-    "- " * 70 + "a": "deeper than 64", "[": "in line", "{": "in line", "[a": "in line", "a: [b": "in line", "a: 'b": "in line",
-    'a: "b': "in line", "a: b: c": "in line", "\ta: 1": "in line", "a: @b": "in line", "a: `b": "in line", "- a\nb": "in line",
+    "- " * 70 + "a": "deeper than 64", "[": "in line", "{": "in line", "[a": "in line", "a: [b": "in line",
+    "a: 'b": "in line",
+    'a: "b': "in line", "a: b: c": "in line", "\ta: 1": "in line", "a: @b": "in line", "a: `b": "in line",
+    "- a\nb": "in line",
     "a: |\n b\n  c\n d\n- e": "in line", "%YAML 9.9\n---\na": "in line|version", "a: *": "in line", "a: & b": "in line",
-    "a\0b": "", "a: \x01": "", "a: \x7f": "", "}": "in line", "]": "in line", "a: ]": "in line", "--- ---\n}": "in line",
+    "a\0b": "", "a: \x01": "", "a: \x7f": "", "}": "in line", "]": "in line", "a: ]": "in line",
+    "--- ---\n}": "in line",
 }  # fmt: skip
 
 
@@ -179,7 +195,9 @@ def _sentencepiece_corrupt() -> dict[str, Corrupt]:
 
 
 JSON = Format("json", "config.json", check_json, _json_benign(), _json_corrupt())
-YAML = Format("yaml", "config.yaml", check_yaml, {each[:40] or "empty": each.encode() for each in _GOOD_YAML}, _yaml_corrupt())
+YAML = Format(
+    "yaml", "config.yaml", check_yaml, {each[:40] or "empty": each.encode() for each in _GOOD_YAML}, _yaml_corrupt()
+)
 TEXT = Format("text", "tokens.txt", check_text, _text_benign(), _text_corrupt())
 SENTENCEPIECE = Format(
     "sentencepiece", "bpe.model", check_sentencepiece, _sentencepiece_benign(), _sentencepiece_corrupt()

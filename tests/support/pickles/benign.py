@@ -15,8 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from support.pickles.assembler import EMPTY_DICT, NONE, call, mapping, named, number, old_text, row
-from support.pickles.assembler import BINPERSID, MARK, SETITEMS, STOP
+from support.pickles.assembler import (
+    BINPERSID,
+    EMPTY_DICT,
+    MARK,
+    NONE,
+    SETITEMS,
+    STOP,
+    call,
+    mapping,
+    named,
+    number,
+    old_text,
+    row,
+)
 from support.pickles.fake_torch import Calls, Storage, Torch, fake_torch, save
 
 REAL = Path(__file__).parent / "torch"
@@ -60,7 +72,7 @@ _PLAIN: dict[str, Maker] = {
     "a default dict": lambda _: [defaultdict(dict, {1: {}}), defaultdict(list), defaultdict(float), defaultdict(None)],
     "a deque": lambda _: [deque([0.1, 0.2], maxlen=10), deque([1])],
     "dates": lambda _: [datetime(2026, 11, 24, tzinfo=None), timedelta(hours=3, microseconds=5)],  # noqa: DTZ001
-    "the state of random": lambda _: random.Random(0).getstate(),  # noqa: S311
+    "the state of random": lambda _: random.Random(0).getstate(),
     "paths": lambda _: [PosixPath("/data/alice"), PosixPath("config.json"), PosixPath()],
 }
 
@@ -75,7 +87,9 @@ _ARRAYS: dict[str, Maker] = {
     "a large array": lambda _: np.zeros((100, 300), "f4"),
     "one array twice": lambda _: [array := _array(), array],
     "numpy's numbers, as in Bark": lambda _: {
-        "best_val_loss": np.float32(1.5), "iter_num": np.int64(7), "ok": np.True_
+        "best_val_loss": np.float32(1.5),
+        "iter_num": np.int64(7),
+        "ok": np.True_,
     },
     "a dtype": lambda _: np.dtype("float32"),
     "the state of numpy's random": lambda _: np.random.RandomState(0).get_state(),

@@ -19,8 +19,16 @@ _FUNCTIONS = {
     "torch._tensor": ("_rebuild_from_type_v2",),
 }
 _CLASSES = {
-    "torch": ("Tensor", "Size", "device", "FloatStorage", "HalfStorage", "BFloat16Storage", "LongStorage",
-        "BoolStorage"),
+    "torch": (
+        "Tensor",
+        "Size",
+        "device",
+        "FloatStorage",
+        "HalfStorage",
+        "BFloat16Storage",
+        "LongStorage",
+        "BoolStorage",
+    ),
     "torch.cuda": ("FloatStorage",),
     "torch.storage": ("UntypedStorage",),
     "torch.nn.parameter": ("Parameter",),

@@ -19,7 +19,9 @@ def main() -> None:
         "checkpoint": {"model": module.state_dict(), "step": 7, "config": {"audio": {"rate": 22050}}},
         "optimizer": torch.optim.Adam(module.parameters()).state_dict(),
         "half": {"w": torch.ones(3, dtype=torch.float16), "b": torch.ones(2, dtype=torch.bfloat16)},
-        "numbers": {str(kind): torch.ones(3, dtype=kind) for kind in (torch.int8, torch.int64, torch.bool, torch.cfloat)},
+        "numbers": {
+            str(kind): torch.ones(3, dtype=kind) for kind in (torch.int8, torch.int64, torch.bool, torch.cfloat)
+        },
         "views": {"a": shared[:4], "b": shared[4:].view(2, 4).t()},
         "empty": OrderedDict(),
         "no-items": {"w": torch.zeros(0, 3), "b": torch.zeros(2)},

@@ -3,7 +3,7 @@
 What passes builds plain data, tensors and arrays, and asks for nothing but what `names` lists.
 """
 
-from modelsync.gate.pickles.judge import PicklePolicy, judge_pickle, scan_pickle
 from modelsync.gate.pickles.extension import allowed_names
+from modelsync.gate.pickles.judge import PicklePolicy, judge_pickle, scan_pickle
 
 __all__ = ["PicklePolicy", "allowed_names", "judge_pickle", "scan_pickle"]

@@ -210,12 +210,12 @@ Action = Callable[[Machine, Argument], None]
 
 
 def _literal(machine: Machine, argument: Argument) -> None:
-    assert not isinstance(argument, tuple)
+    assert not isinstance(argument, tuple)  # noqa: S101 - only a global's name is one
     machine.push(argument)
 
 
 def _global(machine: Machine, argument: Argument) -> None:
-    assert isinstance(argument, tuple)
+    assert isinstance(argument, tuple)  # noqa: S101 - it is a global's name
     machine.find(*argument)
 
 
