@@ -127,7 +127,7 @@ def test_kinds(name: str, content: bytes, expected: Kind) -> None:
         ("model.pth", KOKORO, "its content is numbers without a header"),
         ("model.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),
         ("config.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),
-        ("model.bin", gzip.compress(b"x"), "it is gzip"),
+        ("model.bin", gzip.compress(b"x", mtime=0), "it is gzip"),
         ("model.bin", b"BZh9\xff" + bytes(20), "it is bzip2"),
         ("model.bin", b"\xfd7zXZ\0" + bytes(20), "it is xz"),
         ("model.bin", b"\x28\xb5\x2f\xfd" + bytes(20), "it is zstd"),

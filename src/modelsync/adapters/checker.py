@@ -89,7 +89,7 @@ class Checker:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                     list(command),
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     env={},

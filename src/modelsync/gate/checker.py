@@ -10,7 +10,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from modelsync.core.judgement import CRASH, Flaw, Judgement, Ready, Said, Unreadable, Wanted, render
 from modelsync.core.names import RelPath
@@ -68,18 +67,16 @@ def serve(channel: socket.socket, judge: Judge) -> None:
     rules = GateRules.from_json(_receive(channel))
     _say(channel, Ready(confine()))
     while request := _receive(channel):
-        _say(channel, _judge(channel, json.loads(request), partial(judge, rules=rules)))
+        _say(channel, _judge(channel, json.loads(request), judge, rules))
 
 
-def _judge(
-    channel: socket.socket, request: list[tuple[str, int]], judge: Callable[[Mapping[RelPath, Source]], Judgement]
-) -> Said:
+def _judge(channel: socket.socket, request: list[tuple[str, int]], judge: Judge, rules: GateRules) -> Said:
     desk = _Desk(channel)
     files: dict[RelPath, Source] = {
         RelPath(path): _Asked(desk, file, size_bytes) for file, (path, size_bytes) in enumerate(request)
     }
     try:
-        return judge(files)
+        return judge(files, rules)
     except OSError as error:
         if desk.file is None:
             raise

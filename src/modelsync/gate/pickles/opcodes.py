@@ -70,7 +70,7 @@ class OpcodeReader:
             name, read = _OPCODES[code]
             argument = read(stream) if read else None
             if name == "PROTO" and (self.at != self._start or argument not in range(_MAX_PROTOCOL + 1)):
-                raise BadPickle(f"protocol {argument} is declared there")
+                raise BadPickle(f"protocol {argument!r} is declared there")
             if name == "FRAME":
                 frame_end = _frame(stream, argument, frame_end)
             elif frame_end is not None and stream.at > frame_end:
