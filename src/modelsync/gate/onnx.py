@@ -94,16 +94,17 @@ class _Walk:
         children = _CHILDREN[kind]
         seen: dict[int, Field] = {}
         for found in self._wire.fields(start, end):
-            self._single(kind, found, seen)
-            if found.number in children:
+            if found.number in seen:
+                self._again(kind, found)
+            seen[found.number] = found
+            if (child := children.get(found.number)) is not None:
                 self._wire.expect(found, BYTES)
-                self.message(children[found.number], found.start, found.end, depth + 1)
+                self.message(child, found.start, found.end, depth + 1)
         self._complete(kind, seen, start)
 
-    def _single(self, kind: str, found: Field, seen: dict[int, Field]) -> None:
-        if found.number in seen and found.number in _ONCE[kind]:
+    def _again(self, kind: str, found: Field) -> None:
+        if found.number in _ONCE[kind]:
             raise self._wire.bad(f"field {found.number} stands twice in one {kind}", found.start)
-        seen[found.number] = found
 
     def _complete(self, kind: str, seen: dict[int, Field], start: int) -> None:
         if kind == "model":
@@ -130,7 +131,9 @@ class _Walk:
         tensor = _Tensor()
         seen: dict[int, Field] = {}
         for found in self._wire.fields(start, end):
-            self._single("tensor", found, seen)
+            if found.number in seen:
+                self._again("tensor", found)
+            seen[found.number] = found
             self._take(tensor, found)
         if tensor.segmented:
             raise _bad(f"{_named(tensor, start)} is one segment of a tensor, which no runtime reads")
@@ -173,7 +176,9 @@ class _Walk:
     def _entry(self, entry: Field) -> tuple[str, str]:
         seen: dict[int, Field] = {}
         for found in self._wire.fields(entry.start, entry.end):
-            self._single("entry", found, seen)
+            if found.number in seen:
+                self._again("entry", found)
+            seen[found.number] = found
         key, value = (self._wire.text(seen[each], _MAX_TEXT_BYTES) if each in seen else "" for each in (1, 2))
         return key, value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelsync.errors import Rejected
 from modelsync.gate.source import Source
@@ -15,10 +15,10 @@ _KINDS = {VARINT: "a varint", FIXED64: "64 bits", BYTES: "bytes", FIXED32: "32 b
 _WIDTHS = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT = 10
 _MAX_VALUE = (1 << 64) - 1
+_BLOCK_BYTES = 64 << 10
 
 
-@dataclass(slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: its value lies from `start` to `end`; `value` is it, if it is a varint."""
 
     number: int
@@ -50,12 +50,19 @@ class Wire:
         """
         at = start
         while at < end:
-            self._left -= 1
-            if self._left < 0:
-                raise self.bad("it has too many fields", at)
-            field = self._field(at, end)
-            yield field
-            at = field.end
+            block = self._source.read(at, min(_BLOCK_BYTES, end - at))
+            here = 0
+            # A field whose head may not be whole in this block is left to the next one.
+            while here < len(block) - 2 * _LONGEST_VARINT or (here < len(block) and at + len(block) >= end):
+                self._left -= 1
+                if self._left < 0:
+                    raise self.bad("it has too many fields", at + here)
+                field = self._field(block, here, at, end)
+                yield field
+                here = field.end - at
+            if not here:
+                raise self.bad("it is cut off", at)
+            at += here
 
     def text(self, field: Field, max_bytes: int) -> str:
         """A string.
@@ -89,12 +96,13 @@ class Wire:
         if field.wire == VARINT:
             return [signed(field.value)]
         self.expect(field, BYTES)
+        data = self._source.read(field.start, min(field.end - field.start, (max_count + 1) * _LONGEST_VARINT))
         found: list[int] = []
-        at = field.start
-        while at < field.end:
+        at = 0
+        while at < len(data):
             if len(found) == max_count:
-                raise self.bad(f"field {field.number} has more than {max_count:,} numbers", at)
-            value, at = self._varint(at, field.end)
+                raise self.bad(f"field {field.number} has more than {max_count:,} numbers", field.start + at)
+            value, at = self._varint(data, at, field.start)
             found.append(signed(value))
         return found
 
@@ -111,33 +119,39 @@ class Wire:
         """What to raise about a place."""
         return Rejected(self._rule, f"the file is no well-formed {self._rule} model: {why}, at byte {at:,}")
 
-    def _field(self, at: int, end: int) -> Field:
-        key, start = self._varint(at, end)
+    def _field(self, block: bytes, here: int, base: int, end: int) -> Field:
+        """The field at a place in a block that begins at offset `base`, of a message that ends at `end`."""
+        # Heads of one byte come first: all of a graph's fields but its largest have no others.
+        at = here + 1
+        if (key := block[here]) >= 0x80:
+            key, at = self._varint(block, here, base)
         number, wire = key >> 3, key & 7
         if not 0 < number < 1 << 29 or wire not in _KINDS:
-            raise self.bad(f"it has a field {number} of wire type {wire}", at)
+            raise self.bad(f"it has a field {number} of wire type {wire}", base + here)
         if wire == VARINT:
-            value, after = self._varint(start, end)
-            return Field(number, wire, value, start, after)
-        if wire == BYTES:
-            length, start = self._varint(start, end)
-        else:
+            value, at = self._varint(block, at, base)
+            return Field(number, wire, value, base + here, base + at)
+        if wire != BYTES:
             length = _WIDTHS[wire]
+        elif at < len(block) and (length := block[at]) < 0x80:
+            at += 1
+        else:
+            length, at = self._varint(block, at, base)
+        start = base + at
         if length > end - start:
-            raise self.bad(f"field {number} has {length:,} bytes, but only {end - start:,} are left", at)
+            raise self.bad(f"field {number} has {length:,} bytes, but only {end - start:,} are left", base + here)
         return Field(number, wire, 0, start, start + length)
 
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        """A varint, and where it ends."""
-        data = self._source.read(at, min(_LONGEST_VARINT, end - at))
+    def _varint(self, data: bytes, at: int, base: int) -> tuple[int, int]:
+        """A varint at a place in bytes that begin at offset `base`, and the place where it ends."""
         value = 0
-        for index, byte in enumerate(data):
+        for index, byte in enumerate(data[at : at + _LONGEST_VARINT]):
             value |= (byte & 0x7F) << (7 * index)
             if byte < 0x80:
                 if value > _MAX_VALUE:
                     break
                 return value, at + index + 1
-        raise self.bad("a number is cut off or too large", at)
+        raise self.bad("a number is cut off or too large", base + at)
 
 
 def signed(value: int) -> int:
