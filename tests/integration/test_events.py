@@ -54,7 +54,7 @@ def observer(feed: Feed, clock: VirtualClock) -> Observer:
 def commands(token: str | None, world: World) -> Commands:
     return Commands(
         token=token,
-        sync=lambda model: world.dirty.mark(model, why="API"),
+        sync=lambda model, _recheck: world.dirty.mark(model, why="API"),
         rollback=world.overrides.rollback,
         pin=world.overrides.pin,
         unpin=world.overrides.unpin,

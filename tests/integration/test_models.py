@@ -52,7 +52,7 @@ class Api:
         )
         commands = Commands(
             token=None,
-            sync=lambda model: world.dirty.mark(model, why="API"),
+            sync=lambda model, _recheck: world.dirty.mark(model, why="API"),
             rollback=world.overrides.rollback,
             pin=world.overrides.pin,
             unpin=world.overrides.unpin,

@@ -43,7 +43,7 @@ class Api:
         )  # fmt: skip
         commands = Commands(
             token=token,
-            sync=self.marked.append,
+            sync=lambda model, recheck: self.marked.append(f"{model} again" if recheck else model),
             rollback=self._roll_back,
             pin=world.overrides.pin,
             unpin=world.overrides.unpin,
@@ -141,7 +141,8 @@ def test_a_revision_can_be_named(world: World, api: Api) -> None:
 
 def test_a_sync_is_asked_for_and_not_waited_for(api: Api) -> None:
     assert api.post("/api/v1/models/alice/sync") == (202, {"model": "alice", "reason": "it is looked at now"})
-    assert api.marked == ["alice"]
+    assert api.post("/api/v1/models/alice/sync", {"recheck": True})[0] == 202
+    assert api.marked == ["alice", "alice again"]
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -60,6 +60,9 @@ ALL = [
     facts.NoticeDelayed("webhook-1 (https://h/…)", "n", A, "why", 1, 0.5),
     facts.NoticeLost("webhook-1 (https://h/…)", "n", A, "published", "dropped", "why"),
     facts.HookRan("notify", A, "failed", 3, 0.5, "said"),
+    facts.CheckerReady("why"),
+    facts.CheckerFailed("gate-crash", "why", "m.onnx"),
+    facts.GateWarned(A, "s", "json", "why"),
     facts.EventHandled("q", "published"),
     facts.MessageUnparsable("q", "why", "digest"),
     facts.StoreCalled("GetObject", "ok"),
@@ -266,7 +269,7 @@ def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "
 def test_every_line_about_a_sync_has_model_revision_and_sync_id(capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(capsys, *ALL)
     about = [line for line in lines if "sync_id" in line]
-    assert len(about) == 11
+    assert len(about) == 12
     assert all(line["model"] in {"a", "d"} and line["sync_id"] == "s" for line in about)
     assert all("timestamp" in line and "level" in line for line in lines)
     built = [line for line in about if line["event"] in {"downloading", "file verified", "published", "rejected"}]

@@ -175,11 +175,15 @@ class Checker:
                 busy = self._usage()[0] >= model.busy_seconds
                 raise self._fault(TIMEOUT if busy else STALLED, f"did not end in time, {'busy' if busy else 'waiting'}")
             self._channel.settimeout(min(left_seconds, _TICK_SECONDS))
-            with suppress(TimeoutError):
+            try:
                 chunk = self._channel.recv(64 << 10)
-                if not chunk:
-                    raise self._ended()
-                self._said += chunk
+            except TimeoutError:
+                continue
+            except ConnectionError:  # it ended with words of ours unread
+                chunk = b""
+            if not chunk:
+                raise self._ended()
+            self._said += chunk
         parsed = parse(said, model.paths)
         if parsed is None:
             raise self._fault(CRASH, "said what makes no sense")

@@ -18,8 +18,9 @@ _BLOCK_BYTES = 64 << 10
 _MAX_BYTES = 128 << 20
 _MAX_DEPTH = 64
 _MAX_TOKEN = 1 << 20  # characters: tokenizers keep whole tables in one string
-_MAX_NAMES = 400_000  # in the objects that are open; the largest vocabularies have 260,000
+_MAX_NAMES = 300_000  # in the objects that are open; the largest vocabularies have 260,000
 _WHITE = " \t\n\r"
+_CUT = len("e+")  # what a number may go on with in the next block
 _NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 _SCALAR = rf"(?:{STRING}|{_NUMBER}|true|false|null|NaN|-?Infinity)"
 
@@ -72,7 +73,7 @@ class _Text:
         """The next symbol; empty at the end of the document."""
         while True:
             found = _TOKEN.match(self._text, self._at)
-            if found is not None and (found.end() < len(self._text) or self._ended):
+            if found is not None and (found.end() < len(self._text) - _CUT or self._ended):
                 self._at = found.end()
                 return found[1]
             if self._ended:

@@ -124,7 +124,7 @@ def _unmarked(head: bytes, source: Source, allowed: frozenset[Kind]) -> Kind:
     """The kind of what could be several."""
     if not head and Kind.TEXT not in allowed:
         raise _bad("it is empty")
-    if _is_text(head) and not (Kind.TEXT not in allowed and not is_inert(source)):
+    if _is_text(head) and (Kind.PICKLE not in allowed or is_inert(source)):
         return Kind.TEXT
     if Kind.SENTENCEPIECE in allowed:
         return Kind.SENTENCEPIECE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import pickletools
 import random
+import zipfile
 from argparse import Namespace
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -31,7 +33,7 @@ from support.pickles.assembler import (
 )
 from support.pickles.fake_torch import Calls, Storage, Torch, fake_torch, save
 
-REAL = Path(__file__).parent / "torch"
+REAL = Path(__file__).parents[1] / "torch_files"
 
 Maker = Callable[[Torch], Any]
 
@@ -210,8 +212,23 @@ def benign() -> dict[str, bytes]:
                 found[f"{name}, protocol {protocol}"] = save(make(torch), protocol)
             found[f"{name}, by Python's own pickler"] = save(make(torch), 4, in_python=True)
             found[f"{name}, optimized"] = pickletools.optimize(save(make(torch), 2))
-    found |= {f"{path.stem}, by PyTorch": path.read_bytes() for path in REAL.glob("*.pkl")}
-    return found
+    return found | _by_pytorch()
+
+
+def _by_pytorch() -> dict[str, bytes]:
+    """The pickles in files that PyTorch wrote; not those of sparse tensors, whose indices torch trusts."""
+    found: dict[str, bytes] = {}
+    for path in sorted({*REAL.glob("zip-*.pth")} - {REAL / "zip-without-crc.pth"}):
+        with zipfile.ZipFile(path) as archive:
+            found[path.stem] = archive.read(f"{path.stem}/data.pkl")
+    for path in sorted(REAL.glob("legacy-*.pth")):
+        stream = io.BytesIO(path.read_bytes())
+        for place in range(5):
+            start = stream.tell()
+            for _ in pickletools.genops(stream):
+                pass
+            found[f"{path.stem} {place}"] = stream.getvalue()[start : stream.tell()]
+    return {f"{name}, by PyTorch": data for name, data in found.items() if "sparse" not in name}
 
 
 BENIGN = benign()
