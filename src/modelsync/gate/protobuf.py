@@ -70,13 +70,13 @@ class Wire:
         Raises:
             Rejected: it is none, too long, or not UTF-8.
         """
-        data = self.bytes(field, max_bytes)
+        data = self.content(field, max_bytes)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
             raise self.bad("a string is not UTF-8", field.start) from error
 
-    def bytes(self, field: Field, max_bytes: int) -> bytes:
+    def content(self, field: Field, max_bytes: int) -> bytes:
         """The bytes of a field.
 
         Raises:
