@@ -57,7 +57,7 @@ def test_a_corrupt_upload_is_refused_and_told_everywhere_until_a_good_one_comes(
     assert shown["reason"].startswith(CUT_REASON)
     (told,) = json.loads(gated.command("status", "alice", "--json").stdout)["models"]
     assert told["refusal"]["rule"] == "safetensors"
-    assert f"safetensors: {CUT_REASON}" in gated.command("status", "alice").stdout
+    assert f"safetensors: {CUT_REASON}" in gated.command("status", "alice", COLUMNS="300").stdout
     rejected = next(line for line in worker.logs() if line["event"] == "rejected")
     assert (rejected["rule"], rejected["level"]) == ("safetensors", "error")
     good = GOOD | {"config.json": b'{"v": 2}'}
