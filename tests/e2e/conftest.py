@@ -11,7 +11,7 @@ import pytest
 
 from fakes.proxy import Proxy
 from modelsync.demo.emulator import Emulator
-from support.worker import Setting
+from support.worker import UNGATED, Setting
 
 
 @pytest.fixture
@@ -28,9 +28,7 @@ def setting(tmp_path: Path, emulator: Emulator, bucket: Any) -> Iterator[Setting
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",
         "LOG_LEVEL": "debug",
-        # Most tests are about bytes, whatever they mean; test_gate.py is about the gate.
-        "GATE_STRUCTURE": "off",
-        "GATE_PICKLE": "allow",
+        **UNGATED,
     }
     made = Setting(base, tmp_path, environment)
     yield made

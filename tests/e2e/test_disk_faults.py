@@ -15,7 +15,7 @@ from modelsync.core.parts import MIB
 from support import strace
 from support.hostile import HostileWorld
 from support.strace import RENAME
-from support.worker import Setting, until
+from support.worker import UNGATED, Setting, until
 
 V1 = {"config.json": b"1", "model.onnx": b"weights 1"}
 V2 = {"config.json": b"2", "model.onnx": os.urandom(3 * MIB)}
@@ -65,7 +65,7 @@ class Scene:
         self.before = len(s3.requests("GET", "alice/model.onnx"))
         environment = os.environ | {
             "AWS_ENDPOINT_URL": s3.url, "S3_BUCKET_NAME": BUCKET, "MODELS_BASE_PATH": str(base), "LOG_LEVEL": "debug",
-            "VOLUME_MIN_FREE_BYTES": "0", "TRANSFER_CONCURRENCY": "1", "SYNC_WORKERS": "1", "SETTLE_SECONDS": "0",
+            "VOLUME_MIN_FREE_BYTES": "0", "TRANSFER_CONCURRENCY": "1", "SYNC_WORKERS": "1", "SETTLE_SECONDS": "0", **UNGATED,
         }  # fmt: skip
         self.setting = Setting(base, record.parent, environment)
 

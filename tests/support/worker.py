@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 DEADLINE_SECONDS = 60.0
+UNGATED = {"GATE_STRUCTURE": "off", "GATE_PICKLE": "allow"}
+"""Most tests are about bytes, whatever they mean."""
 
 
 def until(ask: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from modelsync.core.judgement import CRASH, Flaw, Judgement, Ready, Said, Unreadable, Wanted, render
 from modelsync.core.names import RelPath
@@ -41,7 +42,8 @@ class _Desk:
     def close(self) -> None:
         """Put the file away."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            with suppress(OSError):  # nothing was written to it
+                os.close(self._descriptor)
             self._descriptor = -1
         self.file = None
 
