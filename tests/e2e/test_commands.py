@@ -172,7 +172,8 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
 
 
 def test_a_sync_with_static_keys_needs_no_botocore(setting: Setting) -> None:
-    code = "import sys; from modelsync.cli.once import *; sync_once([], recheck=False, json=True); sys.exit('botocore' in sys.modules)"
+    call = "sync_once([], recheck=False, json=True)"
+    code = f"import sys; from modelsync.cli.once import *; {call}; sys.exit('botocore' in sys.modules)"
     environment = {**setting.environment, "HOME": "/nonexistent"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, json.loads(ended.stdout)) == (0, {"models": []}), ended.stderr

@@ -65,7 +65,8 @@ class Scene:
         self.before = len(s3.requests("GET", "alice/model.onnx"))
         environment = os.environ | {
             "AWS_ENDPOINT_URL": s3.url, "S3_BUCKET_NAME": BUCKET, "MODELS_BASE_PATH": str(base), "LOG_LEVEL": "debug",
-            "VOLUME_MIN_FREE_BYTES": "0", "TRANSFER_CONCURRENCY": "1", "SYNC_WORKERS": "1", "SETTLE_SECONDS": "0", **UNGATED,
+            "VOLUME_MIN_FREE_BYTES": "0", "TRANSFER_CONCURRENCY": "1", "SYNC_WORKERS": "1", "SETTLE_SECONDS": "0",
+            **UNGATED,
         }  # fmt: skip
         self.setting = Setting(base, record.parent, environment)
 
