@@ -76,10 +76,10 @@ def render(said: Said) -> bytes:
             document = {"wanted": file}
         case Unreadable(file, code):
             document = {"unreadable": [file, code]}
-        case Judgement(refused, warnings):
+        case _:
             document = {
-                "refused": None if refused is None else _fields(refused),
-                "warnings": [_fields(warning) for warning in warnings[:_WARNINGS]],
+                "refused": None if said.refused is None else _fields(said.refused),
+                "warnings": [_fields(warning) for warning in said.warnings[:_WARNINGS]],
             }
     return json.dumps(document).encode()
 
