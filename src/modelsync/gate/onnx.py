@@ -20,6 +20,7 @@ _MAX_DEPTH = 64  # messages in messages; subgraphs take three levels each
 _MAX_RANK = 64
 _MAX_TEXT_BYTES = 4096
 _MAX_BYTES = 1 << 63
+_ALIKE, _ALIKE_BYTES = 10_000, 128
 
 # Which field of which message holds a message that has to be looked into (onnx.proto, IR version 13).
 _CHILDREN: dict[str, dict[int, str]] = {
@@ -83,6 +84,7 @@ class _Walk:
     def __init__(self, wire: Wire, external: External) -> None:
         self._wire = wire
         self._external = external
+        self._alike: set[bytes] = set()
 
     def message(self, kind: str, start: int, end: int, depth: int) -> None:
         """Judge a message and all in it."""
@@ -98,9 +100,20 @@ class _Walk:
                 self._again(kind, found)
             seen[found.number] = found
             if (child := children.get(found.number)) is not None:
-                self._wire.expect(found, BYTES)
-                self.message(child, found.start, found.end, depth + 1)
+                self._child(child, found, depth + 1)
         self._complete(kind, seen, start)
+
+    def _child(self, kind: str, found: Field, depth: int) -> None:
+        """Judge a message in another one. Attributes are alike a thousand times over: each is judged once."""
+        self._wire.expect(found, BYTES)
+        if kind != "attribute" or found.end - found.start > _ALIKE_BYTES:
+            self.message(kind, found.start, found.end, depth)
+            return
+        content = self._wire.content(found, _ALIKE_BYTES)
+        if content not in self._alike:
+            self.message(kind, found.start, found.end, depth)
+            if len(self._alike) < _ALIKE:
+                self._alike.add(content)
 
     def _again(self, kind: str, found: Field) -> None:
         if found.number in _ONCE[kind]:
