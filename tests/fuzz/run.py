@@ -31,7 +31,7 @@ def main(name: str, arguments: list[str]) -> None:
 
 
 def _escaped(word: str) -> str:
-    return "".join(c if c.isalnum() or c in " <>/:,.[]{}" else f"\\x{ord(c):02x}" for c in word)
+    return "".join(c if (c.isascii() and c.isalnum()) or c in " <>/:,.[]{}" else f"\\x{ord(c):02x}" for c in word)
 
 
 if __name__ == "__main__":
