@@ -16,13 +16,13 @@ PORT = 5000
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    signals = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     with Emulator(os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", PORT))) as emulator:  # noqa: S104 - a container's own network
         place = emulator.make_place(BUCKET)
         upload(emulator.client("s3"), place.bucket, "alice", make_voice(1))
         sys.stdout.write(f"bucket {place.bucket}, queue {place.queue_url}\n")
         sys.stdout.flush()
+        signals = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         signal.sigwait(signals)
 
 
