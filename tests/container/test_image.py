@@ -128,7 +128,7 @@ def test_the_play_of_compose_yaml(start: Callable[..., Pod], volume: Path, tmp_p
     emulator = podman.build(services["emulator"]["build"]["target"])
     name = f"modelsync-test-{uuid.uuid4().hex[:8]}"
     podman.run(
-        "podman", "run", "--detach", f"--name={name}", "--network=host", "--no-healthcheck",
+        "podman", "run", "--detach", f"--name={name}", "--network=host", "--no-healthcheck", *podman.LIMITS,
         "--env=HOST=127.0.0.1", emulator,
     )  # fmt: skip
     try:

@@ -15,11 +15,13 @@ from support.worker import Worker
 ROOT = Path(__file__).parents[2]
 UID = 10001
 MEMORY_MIB = 512
-# What the manifests ask for, and no /tmp. A runtime's own limits of files and processes may be more than a machine allows.
+# podman's own may be more than a machine allows.
+LIMITS = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
+# What the manifests ask for, and no /tmp.
 RESTRICTIONS = (
+    *LIMITS,
     f"--user={UID}:{UID}", "--read-only", "--read-only-tmpfs=false", "--cap-drop=all",
     "--security-opt=no-new-privileges", f"--memory={MEMORY_MIB}m", "--cpus=1", "--pids-limit=256",
-    "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096",
 )  # fmt: skip
 
 

@@ -44,13 +44,13 @@ class Emulator:
             host: the address to listen on.
             port: 0: a free one.
         """
-        self._command = [sys.executable, "-m", "modelsync.demo.emulator", host, str(port)]
+        self._address = (host, str(port))
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, and an address
+            [sys.executable, "-m", "modelsync.demo.emulator", *self._address],
             stdin=subprocess.PIPE,  # its end tells the child that the parent is gone
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
