@@ -4,7 +4,7 @@
 # every build has the base's latest security updates; which digest a released image was built on is in its provenance.
 ARG BASE_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE} AS dependencies
 # A mirror of PyPI. What comes from it must have the hashes of the locks.
 ARG INDEX_URL=https://pypi.org/simple
 ENV PIP_INDEX_URL=${INDEX_URL} \
@@ -21,15 +21,19 @@ RUN python3 -m venv /tools \
     && /tools/bin/pip install --quiet --require-hashes --requirement requirements-build.lock \
     && /tools/bin/uv venv --python "$(command -v python3)" /opt/modelsync \
     && /tools/bin/uv pip sync --python /opt/modelsync --require-hashes requirements.lock
+
+FROM dependencies AS build
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /tools/bin/hatchling build --target wheel \
     && /tools/bin/uv pip install --python /opt/modelsync --no-deps dist/*.whl
 
 # The S3 and SQS of compose.yaml: `modelsync demo`'s emulator, standing alone.
-FROM build AS build-emulator
+FROM dependencies AS build-emulator
 COPY requirements-demo.lock ./
-RUN /tools/bin/uv pip install --python /opt/modelsync --require-hashes --requirement requirements-demo.lock
+RUN /tools/bin/uv pip sync --python /opt/modelsync --require-hashes requirements-demo.lock
+COPY --from=build /build/dist dist
+RUN /tools/bin/uv pip install --python /opt/modelsync --no-deps dist/*.whl
 
 FROM ${BASE_IMAGE} AS runtime
 RUN groupadd --gid 10001 modelsync \

@@ -6,10 +6,13 @@ INSTALLED := $(VENV)/.installed
 UV = $(shell PYTHON=$(PYTHON) ./scripts/bootstrap.sh)
 
 .DEFAULT_GOAL := help
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --upgrade
+
 .PHONY: help install build start dev test lint format demo bench lock docs clean
+.PHONY: image container-test image-figures sbom audit release-check
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv with the locked environment
 
@@ -20,7 +23,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml scripts/bootstrap.sh
 	@touch $@
 
 build: install ## Build wheel and sdist into dist/
-	$(UV) build --quiet --out-dir dist
+	$(BIN)/hatchling build --directory dist
 
 start: install ## Run the service with the environment's configuration
 	$(BIN)/modelsync run
@@ -48,10 +51,32 @@ docs: install ## Generate the reference pages from the code
 	$(BIN)/python scripts/reference.py
 
 lock: ## Resolve the dependencies anew
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade pyproject.toml --output-file requirements.lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra demo pyproject.toml --output-file requirements-demo.lock
+	$(COMPILE) --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	$(COMPILE) --group pyproject.toml:build --output-file requirements-build.lock
+
+image: ## Build the container image (CONTAINER_TOOL, BASE_IMAGE)
+	$(or $(CONTAINER_TOOL),docker) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --tag worker-model-sync-tts:latest .
+
+container-test: install ## Build the image and run it as Kubernetes does (buildah, podman, root)
+	@./scripts/container-tools.sh
+	$(BIN)/pytest -m container tests/container
+
+image-figures: ## The same, and write what it measures into docs/image.md
+	FIGURES=1 $(MAKE) container-test
+
+sbom: install ## Write the worker's SBOM to dist/modelsync.cdx.json
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --output-file dist/modelsync.cdx.json requirements.lock
+
+audit: install ## Known vulnerabilities of what is locked, as PyPI knows them
+	for lock in requirements requirements-build requirements-demo; do \
+	  $(BIN)/pip-audit --require-hashes --disable-pip --strict --requirement $$lock.lock || exit 1; done
+
+release-check: install ## Whether this can be released: make release-check TAG=v1.2.3
+	$(BIN)/python scripts/release_check.py $(TAG)
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .cache dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

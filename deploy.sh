@@ -2,6 +2,7 @@
 # Builds, pushes and rolls out worker-model-sync-tts. Says what it will do, shows the difference, asks before prod.
 set -euo pipefail
 cd "$(dirname "$0")"
+PATH="$PATH:$PWD/.venv/bin" # kubernetes-validate
 
 readonly NAME="worker-model-sync-tts"
 
