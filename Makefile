@@ -8,7 +8,7 @@ UV = $(shell PYTHON=$(PYTHON) ./scripts/bootstrap.sh)
 .DEFAULT_GOAL := help
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --upgrade
 
-.PHONY: help install build start dev test lint format demo bench lock docs clean
+.PHONY: help install build start dev test fuzz lint format demo bench lock docs clean
 .PHONY: image container-test image-figures sbom audit release-check
 
 help: ## Show this list
@@ -35,8 +35,11 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 	@$(BIN)/modelsync demo $(if $(ONCE),--once)
 
 test: install ## All tests, with branch coverage of the core
-	@./scripts/test-tools.sh
+	@./scripts/test-tools.sh ; ./scripts/localstack.sh
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
+
+fuzz: install ## Throw inputs at the readers of hostile input, for SECONDS=60 each
+	@./scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 lint: install ## ruff, mypy and the architecture's floors
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -51,10 +54,12 @@ docs: install ## Generate the reference pages from the code
 	$(BIN)/python scripts/reference.py
 
 lock: ## Resolve the dependencies anew
-	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra worker --extra kubernetes pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra demo pyproject.toml --output-file requirements-demo.lock
-	$(COMPILE) --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	$(COMPILE) --extra demo --extra kubernetes --group dev pyproject.toml --output-file requirements-dev.lock
 	$(COMPILE) --group pyproject.toml:build --output-file requirements-build.lock
+	$(COMPILE) tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
+	$(COMPILE) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock
 
 image: ## Build the container image (CONTAINER_TOOL, BASE_IMAGE)
 	$(or $(CONTAINER_TOOL),docker) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --tag worker-model-sync-tts:latest .

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import settings
 
 from modelsync.demo.emulator import ENVIRONMENT, Emulator, Place
+from support.localstack import LocalStack, of_this_run
 
 # No deadline: a busy machine is no failure. Derandomised: a run can be repeated.
 settings.register_profile("modelsync", deadline=None, derandomize=True, max_examples=200)
 settings.load_profile("modelsync")
+# `--hypothesis-profile=search` looks for what the others have not met yet, for some minutes.
+settings.register_profile("search", deadline=None, derandomize=False, max_examples=10_000, print_blob=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +35,12 @@ def emulator() -> Iterator[Emulator]:
     """One moto server for all tests: each makes a bucket of its own."""
     with Emulator() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def localstack(tmp_path_factory: pytest.TempPathFactory) -> LocalStack:
+    """One LocalStack for all tests of all workers: what moto cannot do is tested there."""
+    return of_this_run(tmp_path_factory)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,18 @@ def test_it_starts_without_any_right(
     figures["of it the base"] = f"{base['Size'] / 1e6:.0f} MB"
 
 
+def test_it_works_as_another_user_too(image: str) -> None:
+    restrictions = [option for option in podman.RESTRICTIONS if not option.startswith("--user")]
+    said = podman.run("podman", "run", "--rm", "--network=none", "--no-healthcheck", *restrictions, "--user=12345:0",
+                      "--env=S3_BUCKET_NAME=models", image, "config")  # fmt: skip
+    assert "S3_BUCKET_NAME" in said
+
+
+def test_the_optional_client_of_kubernetes_is_there(image: str) -> None:
+    podman.run("podman", "run", "--rm", "--network=none", "--no-healthcheck", *podman.RESTRICTIONS,
+               "--entrypoint=python3", image, "-c", "import kubernetes")  # fmt: skip
+
+
 def test_the_health_check_tells_a_live_worker_from_none(
     image: str, start: Callable[..., Pod], bucket: Any, emulator: Any, figures: dict[str, str]
 ) -> None:
@@ -123,14 +135,15 @@ def test_commands_end_at_once_when_they_are_told_to(image: str) -> None:
         assert process.wait(10) == 128 + 15
 
 
-def test_the_play_of_compose_yaml(start: Callable[..., Pod], volume: Path, tmp_path: Path) -> None:
+def test_the_play_of_compose_yaml(start: Callable[..., Pod], volume: Path, image: str, tmp_path: Path) -> None:
     services = yaml.safe_load((podman.ROOT / "compose.yaml").read_text())["services"]
     emulator = podman.build(services["emulator"]["build"]["target"])
     name = f"modelsync-test-{uuid.uuid4().hex[:8]}"
-    podman.run(
-        "podman", "run", "--detach", f"--name={name}", "--network=host", "--no-healthcheck", *podman.LIMITS,
-        "--env=HOST=127.0.0.1", emulator,
-    )  # fmt: skip
+    voice = tmp_path / "voice"
+    voice.mkdir()
+    (voice / "model.onnx").write_bytes(b"weights")
+    in_common = ["--network=host", "--no-healthcheck", *podman.LIMITS]
+    podman.run("podman", "run", "--detach", f"--name={name}", *in_common, "--env=HOST=127.0.0.1", emulator)
     try:
         _, *check = services["emulator"]["healthcheck"]["test"]
         until(lambda: podman.succeeds("podman", "exec", name, *check), "the emulator")
@@ -140,5 +153,9 @@ def test_the_play_of_compose_yaml(start: Callable[..., Pod], volume: Path, tmp_p
         pod.wait_ready()
         until((volume / "alice").exists, "the emulator's voice")
         assert pod.check("queue:model_sync")["status"] == "healthy"
+        variables = (f"--env={key}={value}" for key, value in here.items())
+        podman.run("podman", "run", "--rm", *in_common, *variables, f"--volume={voice}:/voice:ro", image,
+                   "push", "/voice", "bob", "--wait", "--timeout=30", f"--url={pod.url}")  # fmt: skip
+        assert (volume / "bob" / "model.onnx").read_bytes() == b"weights"
     finally:
         podman.run("podman", "rm", "--force", "--time=0", name)

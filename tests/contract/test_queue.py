@@ -1,4 +1,4 @@
-"""What every `Queue` must do: the real one against a moto server, the fake in memory."""
+"""What every `Queue` must do: the real one against moto and LocalStack, the fake in memory."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ def real_queue(emulator_url: str, queue_url: str) -> SqsQueue:
     return SqsQueue(SqsOptions("test", queue_url), sqs_client(session))
 
 
-@pytest.fixture(params=["sqs", "fake"])
-def subject(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Subject:
+@pytest.fixture(params=["moto", "localstack", "fake"])
+def subject(
+    request: pytest.FixtureRequest, server: Callable[[str], Emulator], monkeypatch: pytest.MonkeyPatch
+) -> Subject:
     if request.param == "fake":
         fake = FakeQueue(time.monotonic)
         return Subject(fake, fake.send)
     monkeypatch.setattr(sqs_adapter, "POLL_SECONDS", 1)  # an empty queue need not be waited on for long
+    emulator = server(request.param)
     sqs = emulator.client("sqs")
     url = sqs.create_queue(QueueName=f"test-{uuid.uuid4().hex}", Attributes={"VisibilityTimeout": "44"})["QueueUrl"]
     return Subject(real_queue(emulator.url, url), lambda body: sqs.send_message(QueueUrl=url, MessageBody=body))
@@ -80,10 +83,12 @@ def test_deleting_nothing_is_no_error(subject: Subject) -> None:
     assert list(subject.queue.hide([], 5)) == []
 
 
-@pytest.mark.parametrize("kind", ["sqs", "fake"])
-def test_a_queue_that_does_not_exist_is_told(kind: str, emulator: Emulator) -> None:
-    url = f"{emulator.url}/123456789012/no-such-queue"
-    queue: Queue = FakeQueue(time.monotonic, missing=True) if kind == "fake" else real_queue(emulator.url, url)
+@pytest.mark.parametrize("kind", ["moto", "localstack", "fake"])
+def test_a_queue_that_does_not_exist_is_told(kind: str, server: Callable[[str], Emulator]) -> None:
+    queue: Queue = FakeQueue(time.monotonic, missing=True)
+    if kind != "fake":
+        url = server(kind).url
+        queue = real_queue(url, f"{url}/123456789012/no-such-queue")
     for ask in (queue.check, lambda: queue.receive(1)):
         with pytest.raises(QueueMissing):
             ask()
@@ -98,7 +103,9 @@ def test_a_queue_that_cannot_be_reached_is_told(kind: str) -> None:
             ask()
 
 
-def test_the_real_queue_takes_the_visibility_of_its_queue(emulator: Emulator) -> None:
+@pytest.mark.parametrize("kind", ["moto", "localstack"])
+def test_the_real_queue_takes_the_visibility_of_its_queue(kind: str, server: Callable[[str], Emulator]) -> None:
+    emulator = server(kind)
     sqs = emulator.client("sqs")
     url = sqs.create_queue(QueueName=f"test-{uuid.uuid4().hex}", Attributes={"VisibilityTimeout": "44"})["QueueUrl"]
     queue = real_queue(emulator.url, url)
@@ -107,7 +114,9 @@ def test_the_real_queue_takes_the_visibility_of_its_queue(emulator: Emulator) ->
     assert queue.visibility_seconds == 44
 
 
-def test_the_real_queue_knows_whether_it_redrives(emulator: Emulator) -> None:
+@pytest.mark.parametrize("kind", ["moto", "localstack"])
+def test_the_real_queue_knows_whether_it_redrives(kind: str, server: Callable[[str], Emulator]) -> None:
+    emulator = server(kind)
     sqs = emulator.client("sqs")
     urls = [sqs.create_queue(QueueName=f"test-{uuid.uuid4().hex}")["QueueUrl"] for _ in range(2)]
     queue = real_queue(emulator.url, urls[0])

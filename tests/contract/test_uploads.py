@@ -1,4 +1,4 @@
-"""What every `Uploads` must do: the real one against a moto server, the fake in memory."""
+"""What every `Uploads` must do: the real one against moto and LocalStack, the fake in memory."""
 
 from __future__ import annotations
 
@@ -53,14 +53,15 @@ def real(emulator: Emulator, bucket: str) -> tuple[S3Uploads, S3Store]:
     return S3Uploads(S3Options(bucket), session, lambda _: None), S3Store(S3Options(bucket), session, lambda _: None)
 
 
-@pytest.fixture(params=["s3", "fake"])
-def subject(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Subject]:
+@pytest.fixture(params=["moto", "localstack", "fake"])
+def subject(request: pytest.FixtureRequest, server: Callable[[str], Emulator]) -> Iterator[Subject]:
     if request.param == "fake":
         bucket = FakeStore()
         fake = FakeUploads(bucket)
         yield Subject(fake, bucket, lambda: [upload_id.split()[0] for upload_id in fake.pending])
         return
     name = f"test-{uuid.uuid4().hex[:12]}"
+    emulator = server(request.param)
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket=name)
     uploads, store = real(emulator, name)
@@ -164,9 +165,11 @@ def test_broken_off_uploads_can_be_followed_by_others_closed_ones_cannot(subject
         subject.uploads.put("c", BytesPayload(b"x"))
 
 
-@pytest.mark.parametrize("kind", ["s3", "fake"])
-def test_a_bucket_that_does_not_exist_is_told(kind: str, emulator: Emulator) -> None:
-    uploads: Uploads = FakeUploads(FakeStore(missing=True)) if kind == "fake" else real(emulator, "no-such-bucket")[0]
+@pytest.mark.parametrize("kind", ["moto", "localstack", "fake"])
+def test_a_bucket_that_does_not_exist_is_told(kind: str, server: Callable[[str], Emulator]) -> None:
+    uploads: Uploads = (
+        FakeUploads(FakeStore(missing=True)) if kind == "fake" else real(server(kind), "no-such-bucket")[0]
+    )
     for ask in (lambda: uploads.put("a", BytesPayload(b"x")), lambda: uploads.begin("a")):
         with pytest.raises(BucketMissing):
             ask()

@@ -109,6 +109,7 @@ def test_an_interim_answer_is_passed_over(ask: Ask) -> None:
         [b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\nA: " + b"x" * 40_000 + b"\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\n"],
+        [b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"],
         [],
     ],
 )
@@ -144,7 +145,15 @@ def test_a_head_that_does_not_come_is_waited_for_no_longer_than_said(ask: Ask) -
         ask(b"HTTP/1.1 200", silent=True)
 
 
-@pytest.mark.parametrize("surplus", [b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\n", b"\0\0", b"HTTP/1.1 20"])
+@pytest.mark.parametrize(
+    "surplus",
+    [
+        b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+        b"\0\0",
+        b"HTTP/1.1 20",
+    ],
+)
 def test_what_comes_behind_an_answer_is_not_taken_for_another(ask: Ask, surplus: bytes) -> None:
     answer = ask(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na" + surplus, silent=True)
     assert (answer.status, answer.headers, answer.read(9)) == (200, {"content-length": "1"}, b"a")

@@ -50,6 +50,7 @@ def queue() -> Iterator[SqsQueue]:
         b"\xff\xfe",
         b'{"Failed": [{}]}',
         b'{"Failed": [{"Id": "77"}], "Successful": []}',
+        b'{"Failed": [{"Id": "0", "SenderFault": false, "Code": "InternalFailure"}], "Successful": []}',
     ],
 )
 def test_an_odd_answer_is_an_outage(queue: SqsQueue, answer: bytes) -> None:
@@ -63,3 +64,10 @@ def test_an_odd_answer_is_an_outage(queue: SqsQueue, answer: bytes) -> None:
     if answer not in {b"", b"<html>captive portal</html>"} and b"Failed" not in answer:
         with pytest.raises(QueueUnavailable):
             queue.receive(1)
+
+
+def test_a_delivery_that_is_not_ours_any_more_is_no_outage_whoever_is_blamed(queue: SqsQueue) -> None:
+    Odd.answer = b'{"Failed": [{"Id": "0", "SenderFault": false, "Code": "InvalidParameterValueException"}]}'
+    message = Message("r", "")
+    queue.delete([message])
+    assert queue.hide([message], 0) == [message]

@@ -147,10 +147,40 @@ def test_a_refusal_from_before_mismatches_were_kept_is_read() -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"version": 2}', b'{"version": 1, "x": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b'{"version": 2}', b'{"version": 1, "x": 1}', b"\xff", b"[" * 2000]
+)
 def test_what_is_no_record_is_refused(record: Manifest, data: bytes) -> None:
     with pytest.raises(BadRecord):
         type(record).from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", 5),
+        ("model", "\ud800"),
+        ("revision", None),
+        ("published_at", "1.5"),
+        ("published_at", float("nan")),
+        ("published_at", 1e11),
+        ("published_at", True),
+        ("previous", [{"revision": "q", "superseded_at": None}]),
+        ("pin", []),
+    ],
+)
+def test_a_field_of_another_kind_makes_no_record(field: str, value: object) -> None:
+    written = json.loads(Current(ALICE, REVISION, LISTING, 1.5).to_json())
+    assert Current.from_json(json.dumps(written | {"pin": "ä"}).encode()).pin == "ä"
+    with pytest.raises(BadRecord):
+        Current.from_json(json.dumps(written | {field: value}).encode())
+
+
+@pytest.mark.parametrize(("field", "value"), [("mismatch", "x"), ("mismatch", []), ("reason", ["x"])])
+def test_a_refusal_with_something_else_in_it_is_no_record(field: str, value: object) -> None:
+    written = json.loads(Quarantine(ALICE, REVISION, LISTING, "key", "why", 1.5).to_json())
+    with pytest.raises(BadRecord):
+        Quarantine.from_json(json.dumps(written | {field: value}).encode())
 
 
 def test_record_and_link_must_agree() -> None:

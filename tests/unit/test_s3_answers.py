@@ -115,6 +115,13 @@ def test_what_is_no_complete_list_of_uploads_is_an_error_that_is_tried_again(dat
         parse_upload_page(data)
 
 
+def test_an_error_does_not_repeat_what_was_sent_at_length() -> None:
+    for read, data in ((parse_list_page, page(size="9" * 9999)), (parse_upload_page, uploads(begun="9" * 9999))):
+        with pytest.raises(StoreUnavailable) as caught:
+            read(data)
+        assert len(str(caught.value)) < 300
+
+
 def test_an_odd_error_page_says_nothing() -> None:
     assert parse_error(b'<?xml version="1.0" encoding="gbk"?><html/>') == {}
     assert parse_error(b"<Error><Code>NoSuchBucket</Code></Error>") == {"Code": "NoSuchBucket"}

@@ -28,6 +28,8 @@ _CONFIG = Config(
     user_agent_extra="modelsync",
 )
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_NOT_OURS = ("InvalidParameterValue", "MessageNotInflight", "ReceiptHandleIsInvalid")
+"""Codes of a delivery that is not ours any more; LocalStack says that this is its own fault."""
 _ODD_ANSWER = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
 """What botocore and the reading of its answers throw at a server or a credential file that is no such thing."""
 DENIED = {"AccessDenied", "AccessDeniedException"}
@@ -181,8 +183,9 @@ class SqsQueue:
         if len(failed) + len(answer.get("Successful", [])) != len(batch):
             raise QueueUnavailable(f"queue {self.name} did not answer for every message of a batch")
         for entry in failed:
-            if not entry.get("SenderFault", True):
-                raise QueueUnavailable(f"queue {self.name} failed: {entry.get('Code')}")
+            code = str(entry.get("Code"))
+            if not entry.get("SenderFault", True) and not any(known in code for known in _NOT_OURS):
+                raise QueueUnavailable(f"queue {self.name} failed: {code}")
         return [batch[int(entry["Id"])] for entry in failed]
 
 

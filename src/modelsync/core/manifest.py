@@ -13,6 +13,7 @@ from typing import Any, Self
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Digest, Revision
+from modelsync.core.shape import well_formed
 
 VERSION = 1
 
@@ -39,9 +40,12 @@ class Record:
             found = json.loads(data)
             if found.pop("version") != VERSION:
                 raise BadRecord(f"not of version {VERSION}")
-            return cls(**cls._nested(found))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            record = cls(**cls._nested(found))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadRecord(str(error)) from error
+        if not well_formed(record):
+            raise BadRecord("a field is not of its kind")
+        return record
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -87,22 +91,16 @@ class Manifest(Record):
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
-        return found | {"files": tuple(_file(record) for record in found["files"])}
-
-
-def _file(found: dict[str, Any]) -> FileRecord:
-    for name, kind in (("path", str), ("size_bytes", int), ("etag", str)):
-        if not isinstance(found[name], kind):
-            raise TypeError(f"a file's {name} is no {kind.__name__}")
-    return FileRecord(**found)
+        return found | {"files": tuple(FileRecord(**record) for record in found["files"])}
 
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A revision that was current once, and until when."""
+    """A revision that was current once, and until when. `rolled_back`: a rollback took it from its readers."""
 
     revision: Revision
     superseded_at: float
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,33 @@ class Current(Record):
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
         return found | {"previous": tuple(Superseded(**record) for record in found["previous"])}
+
+
+def succeed(
+    before: Current | None,
+    manifest: Manifest,
+    *,
+    now: float,
+    listing: Digest,
+    pin: str | None,
+    rolled_back: bool = False,
+) -> Current:
+    """What the record says once readers see a revision.
+
+    Args:
+        before: what it says until then.
+        manifest: the revision's.
+        now: seconds since the epoch.
+        listing: names the listing of the bucket that the revision is in step with.
+        pin: why it stays whatever the bucket has.
+        rolled_back: it takes the place of one that is not to be gone back to.
+    """
+    previous = tuple(old for old in (before.previous if before else ()) if old.revision != manifest.revision)
+    if before is not None and before.revision != manifest.revision:
+        withdrawn = before.unpublished_at is not None
+        left = Superseded(before.revision, before.unpublished_at or now, rolled_back and not withdrawn)
+        previous = (left, *previous)
+    return Current(manifest.model, manifest.revision, listing, now, previous, pin)
 
 
 @dataclass(frozen=True, slots=True)

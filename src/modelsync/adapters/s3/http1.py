@@ -233,7 +233,7 @@ class Response:
     def _feed(self, count: int) -> None:
         try:
             self._parser.feed_data(self._connection.scratch[:count])
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._complete:
                 self._surplus = True
                 return
