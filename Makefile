@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV = $(shell PYTHON=$(PYTHON) ./scripts/bootstrap.sh)
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate $(UPGRADE)
+UPGRADE = --upgrade
 
 .DEFAULT_GOAL := help
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --upgrade
-
 .PHONY: help install build start dev test fuzz lint format demo bench lock docs clean
-.PHONY: image container-test image-figures sbom audit release-check
+.PHONY: image container-test image-figures transcript sbom audit release-check
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ bench: install ## Measure, and write docs/benchmarks.md
 docs: install ## Generate the reference pages from the code
 	$(BIN)/python scripts/reference.py
 
-lock: ## Resolve the dependencies anew
+lock: ## Resolve the dependencies anew (UPGRADE= keeps the versions that fit)
 	$(COMPILE) --extra worker --extra kubernetes pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra demo pyproject.toml --output-file requirements-demo.lock
 	$(COMPILE) --extra demo --extra kubernetes --group dev pyproject.toml --output-file requirements-dev.lock
@@ -71,10 +71,11 @@ container-test: install ## Build the image and run it as Kubernetes does (builda
 image-figures: ## The same, and write what it measures into docs/image.md
 	FIGURES=1 $(MAKE) container-test
 
+transcript: install ## Run deploy.sh against stand-ins, and write what it says into docs/releasing.md
+	TRANSCRIPT=1 $(BIN)/pytest -q tests/e2e/test_deploy.py -k transcript
+
 sbom: install ## Write the worker's SBOM to dist/modelsync.cdx.json
-	@mkdir -p dist
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
-	  --output-file dist/modelsync.cdx.json requirements.lock
+	BIN=$(BIN) ./scripts/sbom.sh dist/modelsync.cdx.json
 
 audit: install ## Known vulnerabilities of what is locked, as PyPI knows them
 	for lock in requirements requirements-build requirements-demo; do \

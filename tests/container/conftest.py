@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support import podman
+from support.pages import show
 from support.podman import UID, Pod
-
-PAGE = podman.ROOT / "docs" / "image.md"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,8 +32,7 @@ def figures(_tools: None) -> Iterator[dict[str, str]]:
     yield measured
     if os.environ.get("FIGURES"):
         table = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in measured.items())
-        marked = re.compile("(?<=<!-- figures -->\n).*(?=<!-- end -->)", re.DOTALL)
-        PAGE.write_text(marked.sub(lambda _: table, PAGE.read_text()))
+        show("image.md", "figures", table)
 
 
 @pytest.fixture

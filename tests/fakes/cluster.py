@@ -1,8 +1,8 @@
-"""`kubectl` and `docker` for a test of deploy.sh: they record their calls, and do what a file says.
+"""`kubectl`, `kustomize`, `docker` for a test of deploy.sh: they record their calls, and do what a file says.
 
-As a program, it is the tool that it is called as. `rules.json` beside it maps the beginning of a call
-(`kubectl diff`) to an exit code and what is printed; `kubectl kustomize` renders a small manifest by the
-kustomization's own `namespace` and `images`.
+As a program, it is the tool that it is called as. `rules.json` beside it maps the words of a call (`kubectl diff`,
+whatever the options between them) to an exit code and what is printed; `kubectl kustomize` and `kustomize build` render
+a small manifest by the kustomization's own `namespace` and `images`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def render(directory: Path) -> dict[str, str]:
     below = render(directory / resource) if resource != "base" else {"name": "worker-model-sync-tts", "tag": "latest"}
     for image in said.get("images", []):
         if image["name"] == below["name"]:
-            below |= {"name": image.get("newName", below["name"]), "tag": str(image["newTag"])}
+            below |= {"name": image.get("newName", below["name"]), "tag": str(image.get("newTag", below["tag"]))}
     return below | ({"namespace": said["namespace"]} if "namespace" in said else {})
 
 
@@ -53,12 +53,10 @@ def main() -> int:
     call = [Path(sys.argv[0]).name, *sys.argv[1:]]
     with (HERE / "calls").open("a") as calls:
         calls.write(json.dumps(call) + "\n")
-    if call[:2] == ["kubectl", "kustomize"]:
-        sys.stdout.write(MANIFEST.format(**render(Path(call[2]))))
-        return 0
     rules = json.loads((HERE / "rules.json").read_text())
-    line = " ".join(call)
-    code, text = next((tuple(rules[start]) for start in rules if line.startswith(start)), (0, ""))
+    code, text = next((rules[words] for words in rules if set(words.split()) <= set(call)), (0, ""))
+    if not code and call[:2] in (["kubectl", "kustomize"], ["kustomize", "build"]):
+        text = MANIFEST.format(**render(Path(call[2])))
     sys.stdout.write(text)
     return int(code)
 
