@@ -226,7 +226,7 @@ answer = connection.getresponse()
 told = json.load(answer)
 print("health:", told["status"])
 for name, check in told["checks"].items():
-    print(f"  {name}:", check["status"], check["reason"])
+    print(f"  {name}:", check["status"] + ",", check["reason"])
 raise SystemExit(answer.status != 200)'
   kube exec "deployment/$NAME" -- python3 -c "$ask" || fail "rolled out, but not healthy: see the checks above"
 }

@@ -11,8 +11,6 @@ import json
 import sys
 from pathlib import Path
 
-import yaml
-
 HERE = Path(__file__).parent
 MANIFEST = """\
 apiVersion: v1
@@ -40,6 +38,8 @@ spec:
 
 def render(directory: Path) -> dict[str, str]:
     """What a kustomization and those below it say of namespace and image."""
+    import yaml  # most calls render nothing
+
     said = yaml.safe_load((directory / "kustomization.yaml").read_text())
     [resource] = said["resources"]
     below = render(directory / resource) if resource != "base" else {"name": "worker-model-sync-tts", "tag": "latest"}

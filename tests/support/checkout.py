@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,13 @@ OVERLAYS = {
 }
 SYSTEM = ("bash", "env", "dirname", "mkdir", "mktemp", "rm", "cat", "awk", "grep", "git")
 CONTEXT = "arn:aws:eks:eu-central-1:123456789012:cluster/voices"
-HEALTH = "health: healthy\n  models: healthy\n  queue:model_sync: healthy\n  s3: healthy\n  volume: healthy\n"
+HEALTH = """\
+health: healthy
+  queue:model_sync: healthy, messages are received
+  s3: healthy, the bucket answers
+  sync: healthy, every model is as the bucket has it
+  volume: healthy, the volume can be written
+"""
 DIFF = f"""\
 +++ apps.v1.Deployment.voice-tts.{NAME}
 -        image: registry.example/tts/{NAME}:0.1.0
@@ -43,31 +48,33 @@ RULES = {
 """What the tools say if all goes well."""
 
 
+def make(root: Path) -> Path:
+    """A checkout at the tag v0.2.0: deploy.sh, two overlays, and stubs of kubectl and docker below `tools`."""
+    checkout = Checkout(root)
+    checkout.tools.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy.sh", root)
+    for name, text in OVERLAYS.items():
+        directory = root / "deploy" / "kubernetes" / "overlays" / name
+        directory.mkdir(parents=True)
+        (directory / "kustomization.yaml").write_text(text)
+    for tool in SYSTEM:
+        (checkout.tools / tool).symlink_to(shutil.which(tool) or tool)
+    for tool in ("kubectl", "docker"):
+        checkout.add(tool)
+    checkout.rules()
+    (root / ".gitignore").write_text("*\n!deploy.sh\n")
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    for words in ("init -q", "add deploy.sh", "commit -qm one", "tag v0.2.0"):
+        subprocess.run(["git", *who, *words.split()], cwd=root, check=True)
+    return root
+
+
 class Checkout:
-    """deploy.sh, two overlays, git at the tag v0.2.0, and stubs of kubectl and docker."""
+    """deploy.sh, run with the tools of its checkout alone."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        shutil.copy(ROOT / "deploy.sh", root)
-        for name, text in OVERLAYS.items():
-            directory = root / "deploy" / "kubernetes" / "overlays" / name
-            directory.mkdir(parents=True)
-            (directory / "kustomization.yaml").write_text(text)
         self.tools = root / "tools"
-        self.tools.mkdir()
-        for tool in SYSTEM:
-            (self.tools / tool).symlink_to(shutil.which(tool) or tool)
-        for tool in ("kubectl", "docker"):
-            self.add(tool)
-        self.rules()
-        (root / ".gitignore").write_text("*\n!deploy.sh\n")
-        for command in ("init -q", "add deploy.sh", "commit -qm one", "tag v0.2.0"):
-            self.git(*command.split())
-
-    def git(self, *words: str) -> None:
-        """Run git here, as somebody."""
-        who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-        subprocess.run(["git", *who, *words], cwd=self.root, check=True)
 
     def add(self, tool: str) -> None:
         """Put a stub on the PATH."""
