@@ -27,6 +27,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /tools/bin/hatchling build --target wheel \
     && /tools/bin/uv pip install --python /opt/modelsync --no-deps dist/*.whl
+# A third of all that, and never loaded: botocore's models of services that neither bring messages nor credentials, and
+# the asynchronous twin of Kubernetes' client.
+RUN find /opt/modelsync/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
+      ! -name s3 ! -name signin ! -name sqs ! -name sso ! -name sso-oidc ! -name sts -exec rm -r {} + \
+    && rm -r /opt/modelsync/lib/python3*/site-packages/kubernetes/aio
 
 # The S3 and SQS of compose.yaml: `modelsync demo`'s emulator, standing alone.
 FROM dependencies AS build-emulator

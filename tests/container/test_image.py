@@ -100,9 +100,15 @@ def test_it_works_as_another_user_too(image: str) -> None:
     assert "S3_BUCKET_NAME" in said
 
 
-def test_the_optional_client_of_kubernetes_is_there(image: str) -> None:
+def test_what_the_image_leaves_out_is_not_missed(image: str) -> None:
+    code = (
+        "import botocore.session, kubernetes\n"
+        "session = botocore.session.get_session()\n"
+        "for service in ('s3', 'signin', 'sqs', 'sso', 'sso-oidc', 'sts'):\n"
+        "    session.create_client(service, region_name='eu-central-1')\n"
+    )
     podman.run("podman", "run", "--rm", "--network=none", "--no-healthcheck", *podman.RESTRICTIONS,
-               "--entrypoint=python3", image, "-c", "import kubernetes")  # fmt: skip
+               "--entrypoint=python3", image, "-c", code)  # fmt: skip
 
 
 def test_the_health_check_tells_a_live_worker_from_none(
