@@ -63,9 +63,10 @@ def make(root: Path) -> Path:
         checkout.add(tool)
     checkout.rules()
     (root / ".gitignore").write_text("*\n!deploy.sh\n")
-    who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com")
+    plain = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull}  # signs nothing
     for words in ("init -q", "add deploy.sh", "commit -qm one", "tag v0.2.0"):
-        subprocess.run(["git", *who, *words.split()], cwd=root, check=True)
+        subprocess.run([*git, *words.split()], cwd=root, env=plain, check=True)
     return root
 
 
