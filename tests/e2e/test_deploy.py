@@ -12,12 +12,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fakes import cluster
 from support.checkout import CONTEXT, DIFF, HEALTH, NAME, Checkout, make
 from support.pages import show, shown
 from support.worker import Setting
 
+ROOT = Path(__file__).parents[2]
 KUBE = f"kubectl --context {CONTEXT} --namespace voice-tts"
 
 
@@ -256,6 +258,33 @@ def test_the_help_is_the_options(checkout: Checkout) -> None:
     parsed = re.search(r'getopts ":(\S+)"', (checkout.root / "deploy.sh").read_text())
     assert parsed
     assert set(re.findall(r"^  -(\w)", done.stdout, re.MULTILINE)) == set(parsed[1].replace(":", ""))
+
+
+@pytest.mark.parametrize("overlay", sorted(path.name for path in ROOT.glob("deploy/kubernetes/overlays/*")))
+def test_the_projects_own_overlays_are_rendered(overlay: str, tmp_path: Path) -> None:
+    if reason := cannot_render():
+        pytest.skip(reason)
+    options = ["-e", overlay, "-d", "-t", "1.2.3", "-r", "mirror.example/tts", "-n", "elsewhere"]
+    here = os.environ | {"KUBECONFIG": str(tmp_path / "none")}
+    done = subprocess.run(
+        [ROOT / "deploy.sh", *options], env=here, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    manifests = [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest["kind"] != "Namespace"]
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"elsewhere"}
+    [deployment] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"mirror.example/tts/{NAME}:1.2.3"
+
+
+def cannot_render() -> str | None:
+    """Why there is nothing here that renders components; None if there is."""
+    if shutil.which("kustomize"):
+        return None
+    if not shutil.which("kubectl"):
+        return "neither kustomize nor kubectl is installed"
+    told = subprocess.run(["kubectl", "version", "--client"], capture_output=True, text=True, check=True).stdout
+    return None if re.search(r"Kustomize Version: v([5-9]|\d\d)", told) else "kubectl is older than 1.27"
 
 
 def test_the_transcript_in_the_docs_is_a_run(checkout: Checkout) -> None:
