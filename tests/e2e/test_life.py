@@ -1,0 +1,111 @@
+"""The life of revisions under a tight budget: readers that lease, a worker that publishes, rolls back and removes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelsync.adapters.volume.files import disk_usage
+from modelsync.core.retention import RetentionRules
+from support.life import BUDGET_BYTES, MODELS, REVISION_BYTES, progress
+from support.worker import until
+from support.world import World
+
+VERSIONS = 300
+READERS = 8
+FIRST = len(MODELS)
+
+
+class Life:
+    """Processes on one volume."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.readers: list[subprocess.Popen[str]] = []
+        self.worker = self._start("work", FIRST)
+        assert self.worker.wait(60) == 0
+        self.worker = self._start("work", VERSIONS)
+        for seed in range(READERS):
+            self.readers.append(self._start("read", seed))
+        self.highest_bytes = 0
+
+    def _start(self, what: str, number: int) -> subprocess.Popen[str]:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.Popen(
+            [sys.executable, "-m", "support.life", what, str(self.base), str(number)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def measure(self) -> None:
+        self.highest_bytes = max(self.highest_bytes, disk_usage(self.base / ".modelsync"))
+
+    def reached(self, number: int) -> bool:
+        self.measure()
+        assert self.worker.poll() in {None, 0}, self.worker.communicate()[1]
+        return progress(self.base) >= number
+
+    def kill_worker(self) -> None:
+        self.worker.kill()
+        self.worker.wait()
+        self.worker = self._start("work", VERSIONS)
+
+    def kill_reader(self, number: int) -> None:
+        self.readers[number].kill()
+        self.readers[number].wait()
+        self.readers[number] = self._start("read", number)
+
+    def end(self) -> list[int]:
+        """End the readers; return how many revisions each saw."""
+        (self.base / "stop").touch()
+        seen = []
+        for reader in self.readers:
+            out, errors = reader.communicate(timeout=60)
+            assert reader.returncode == 0, errors
+            seen.append(json.loads(out))
+        return seen
+
+    def close(self) -> None:
+        for process in (self.worker, *self.readers):
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    made = Life(tmp_path)
+    yield made
+    made.close()
+
+
+def judge(life: Life) -> None:
+    """What must be so when all is over."""
+    seen = life.end()
+    assert sum(seen) > VERSIONS / 4, "the readers were really reading meanwhile"
+    assert life.highest_bytes <= BUDGET_BYTES + REVISION_BYTES
+    world = World(life.base, budget_bytes=BUDGET_BYTES, retention=RetentionRules(keep=0, stale_seconds=0))
+    world.clock.advance(10**7)
+    world.collect()
+    for model in MODELS:
+        assert len(os.listdir(world.home(model) / "revisions")) == 1
+        assert not (world.home(model) / "staging").exists()
+        assert world.verify(model).findings == ()
+
+
+def test_no_reader_fails_and_the_budget_holds(life: Life) -> None:
+    until(lambda: life.reached(VERSIONS), "all versions", 100)
+    judge(life)
+
+
+def test_the_same_while_worker_and_readers_are_killed(life: Life) -> None:
+    for number in range(FIRST + 20, VERSIONS, 20):
+        until(lambda number=number: life.reached(number), f"{number} versions", 100)  # type: ignore[misc]
+        life.kill_worker()
+        life.kill_reader(number // 20 % READERS)
+    until(lambda: life.reached(VERSIONS), "all versions", 100)
+    judge(life)
