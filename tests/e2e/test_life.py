@@ -29,14 +29,16 @@ class Life:
         self.base = base
         self.readers: list[subprocess.Popen[str]] = []
         self.worker = self._start("work", FIRST)
-        assert self.worker.wait(60) == 0
+        _, errors = self.worker.communicate(timeout=60)
+        assert self.worker.returncode == 0, errors
         self.worker = self._start("work", VERSIONS)
         for seed in range(READERS):
             self.readers.append(self._start("read", seed))
         self.highest_bytes = 0
 
     def _start(self, what: str, number: int) -> subprocess.Popen[str]:
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         return subprocess.Popen(
             [sys.executable, "-m", "support.life", what, str(self.base), str(number)],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
