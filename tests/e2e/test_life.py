@@ -17,8 +17,11 @@ from support.life import BUDGET_BYTES, MODELS, REVISION_BYTES, progress
 from support.worker import until
 from support.world import World
 
+pytestmark = pytest.mark.timeout(300)
+
 VERSIONS = 300
 READERS = 8
+PATIENCE_SECONDS = 240  # seconds, where the machine has nothing else to do
 FIRST = len(MODELS)
 
 
@@ -100,14 +103,14 @@ def judge(life: Life) -> None:
 
 
 def test_no_reader_fails_and_the_budget_holds(life: Life) -> None:
-    until(lambda: life.reached(VERSIONS), "all versions", 100)
+    until(lambda: life.reached(VERSIONS), "all versions", PATIENCE_SECONDS)
     judge(life)
 
 
 def test_the_same_while_worker_and_readers_are_killed(life: Life) -> None:
     for number in range(FIRST + 20, VERSIONS, 20):
-        until(lambda number=number: life.reached(number), f"{number} versions", 100)  # type: ignore[misc]
+        until(lambda number=number: life.reached(number), f"{number} versions", PATIENCE_SECONDS)  # type: ignore[misc]
         life.kill_worker()
         life.kill_reader(number // 20 % READERS)
-    until(lambda: life.reached(VERSIONS), "all versions", 100)
+    until(lambda: life.reached(VERSIONS), "all versions", PATIENCE_SECONDS)
     judge(life)
