@@ -25,6 +25,11 @@ PATIENCE_SECONDS = 240  # seconds, where the machine has nothing else to do
 FIRST = len(MODELS)
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
 class Life:
     """Processes on one volume."""
 
@@ -56,13 +61,11 @@ class Life:
         return progress(self.base) >= number
 
     def kill_worker(self) -> None:
-        self.worker.kill()
-        self.worker.wait()
+        kill(self.worker)
         self.worker = self._start("work", VERSIONS)
 
     def kill_reader(self, number: int) -> None:
-        self.readers[number].kill()
-        self.readers[number].wait()
+        kill(self.readers[number])
         self.readers[number] = self._start("read", number)
 
     def end(self) -> list[int]:
@@ -77,8 +80,7 @@ class Life:
 
     def close(self) -> None:
         for process in (self.worker, *self.readers):
-            process.kill()
-            process.communicate()
+            kill(process)
 
 
 @pytest.fixture
@@ -108,9 +110,9 @@ def test_no_reader_fails_and_the_budget_holds(life: Life) -> None:
 
 
 def test_the_same_while_worker_and_readers_are_killed(life: Life) -> None:
-    for number in range(FIRST + 20, VERSIONS, 20):
+    for number in range(FIRST + 30, VERSIONS, 30):
         until(lambda number=number: life.reached(number), f"{number} versions", PATIENCE_SECONDS)  # type: ignore[misc]
         life.kill_worker()
-        life.kill_reader(number // 20 % READERS)
+        life.kill_reader(number // 30 % READERS)
     until(lambda: life.reached(VERSIONS), "all versions", PATIENCE_SECONDS)
     judge(life)
