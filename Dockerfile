@@ -5,8 +5,8 @@
 ARG BASE_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE_IMAGE} AS dependencies
-# A mirror of PyPI. What comes from it must have the hashes of the locks.
-ARG INDEX_URL=https://pypi.org/simple
+# A mirror of PyPI, if there is one to be used. What comes from it must have the hashes of the locks.
+ARG INDEX_URL=""
 ENV PIP_INDEX_URL=${INDEX_URL} \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
