@@ -32,7 +32,7 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 	@$(BIN)/modelsync demo $(if $(ONCE),--once)
 
 test: install ## All tests, with branch coverage of the core
-	@./scripts/test-tools.sh ; ./scripts/localstack.sh
+	@./scripts/test-tools.sh ; ./scripts/localstack.sh ; ./scripts/deploy-tools.sh
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
 
 fuzz: install ## Throw inputs at the readers of hostile input, for SECONDS=60 each
@@ -59,6 +59,8 @@ lock: ## Resolve the dependencies anew
 	  --upgrade tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --upgrade tests/deploy/requirements.in --output-file tests/deploy/requirements.lock
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .cache dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
