@@ -26,7 +26,7 @@ data "aws_iam_policy_document" "worker" {
         "sqs:ChangeMessageVisibility",
         "sqs:GetQueueAttributes",
       ]
-      resources = [for queue in aws_sqs_queue.events : queue.arn]
+      resources = values(local.queue_arns)
     }
   }
   dynamic "statement" {

@@ -42,7 +42,7 @@ data "aws_iam_policy_document" "topic" {
   statement {
     sid       = "OnlyThisBucketPublishes"
     actions   = ["sns:Publish"]
-    resources = [aws_sns_topic.events[0].arn]
+    resources = [local.topic_arn]
     principals {
       type        = "Service"
       identifiers = ["s3.amazonaws.com"]

@@ -24,8 +24,8 @@ locals {
   # Who sends to the queues, and on whose behalf.
   sender = {
     direct      = { service = "s3.amazonaws.com", arn = local.bucket_arn }
-    sns         = { service = "sns.amazonaws.com", arn = one(aws_sns_topic.events[*].arn) }
-    eventbridge = { service = "events.amazonaws.com", arn = one(aws_cloudwatch_event_rule.events[*].arn) }
+    sns         = { service = "sns.amazonaws.com", arn = local.topic_arn }
+    eventbridge = { service = "events.amazonaws.com", arn = local.rule_arn }
   }
 }
 
@@ -34,7 +34,7 @@ data "aws_iam_policy_document" "queue" {
   statement {
     sid       = "OnlyThisBucketSends"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.events[each.key].arn]
+    resources = [local.queue_arns[each.key]]
     principals {
       type        = "Service"
       identifiers = [local.sender[var.events].service]
@@ -58,7 +58,7 @@ data "aws_iam_policy_document" "queue" {
     sid       = "TlsOnly"
     effect    = "Deny"
     actions   = ["sqs:*"]
-    resources = [aws_sqs_queue.events[each.key].arn]
+    resources = [local.queue_arns[each.key]]
     principals {
       type        = "*"
       identifiers = ["*"]
