@@ -18,6 +18,7 @@ from support.manifests import (
     READERS,
     ROOT,
     WORKERS,
+    containers,
     environment,
     manifests,
     modelsync,
@@ -210,8 +211,8 @@ def test_priority_pushes_no_running_pod_out() -> None:
 def test_an_application_starts_when_its_voice_is_on_the_shared_volume() -> None:
     spec = pod("examples/tts")
     [waiting] = spec["initContainers"]
-    assert waiting["command"][:3] == ["modelsync", "wait", "alice"]
-    assert float(waiting["command"][waiting["command"].index("--timeout") + 1]) >= DAY_ONE_SECONDS
+    assert waiting["args"][:2] == ["wait", "alice"]
+    assert float(waiting["args"][waiting["args"].index("--timeout") + 1]) >= DAY_ONE_SECONDS
     assert waiting["image"] == modelsync("overlays/prod")["image"]
     claim = the("overlays/prod", "PersistentVolumeClaim")["metadata"]["name"]
     assert spec["volumes"] == [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}]
@@ -220,11 +221,11 @@ def test_an_application_starts_when_its_voice_is_on_the_shared_volume() -> None:
 def test_an_application_starts_when_its_sidecar_has_its_voice() -> None:
     sidecar = modelsync("examples/tts-sidecar")
     assert sidecar["restartPolicy"] == "Always"
-    assert sidecar["command"] == ["modelsync", "run"]
+    assert sidecar["args"] == ["run"]
     assert sidecar["startupProbe"]["httpGet"]["path"] == "/ready"
     assert budget(sidecar["startupProbe"]) >= DAY_ONE_SECONDS
     assert not load(environment("examples/tts-sidecar")).queues
-    assert modelsync("examples/tts-init")["command"] == ["modelsync", "sync"]
+    assert modelsync("examples/tts-init")["args"] == ["sync"]
 
 
 @pytest.mark.parametrize("place", READERS)
@@ -235,3 +236,10 @@ def test_an_application_waits_as_long_as_a_first_sync_takes(place: str) -> None:
 def test_every_component_is_rendered_here_and_explained() -> None:
     page = (ROOT / "docs/kubernetes.md").read_text()
     assert [name for name in COMPONENTS if f"`{name}`" not in page] == []
+
+
+def test_the_images_own_entry_point_stays() -> None:
+    """It has an init before the worker, which reaps what hooks leave behind."""
+    for place in (*WORKERS, *READERS):
+        for container in containers(pod(place)):
+            assert ("command" in container) is (container["name"] == "tts"), container["name"]
