@@ -52,9 +52,9 @@ docs: install ## Generate the reference pages from the code
 
 lock: ## Resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade pyproject.toml --output-file requirements.lock
+	  --upgrade --extra worker pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade --extra demo --group dev pyproject.toml --output-file requirements-dev.lock
+	  --upgrade --extra demo --extra kubernetes --group dev pyproject.toml --output-file requirements-dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

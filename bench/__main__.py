@@ -1,6 +1,7 @@
 """`python -m bench` runs every measurement and writes docs/benchmarks.md; `python -m bench CHAPTER` one of them.
 
-`python -m bench transfer --scenario … --peer … --rounds …` prints what was chosen and writes nothing.
+`python -m bench transfer --scenario … --peer … --rounds …`, and `scale` likewise, prints what was chosen and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bench import latency, memory, startup, transfer
+from bench import latency, memory, scale, startup, transfer
 from bench.transfer.install import MissingError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -34,8 +35,8 @@ CHAPTERS = {
     "latency": Chapter(
         "Upload to published",
         latency.measure,
-        """200 updates of a three-file voice of 20 kB with a commit file, `SETTLE_SECONDS=0`, on an idle worker. S3
-and SQS are a moto server on the same machine, whose own share (some 5 to 10 ms a request) is in every figure.""",
+        """Updates of a three-file voice of 20 kB with a commit file, `SETTLE_SECONDS=0`. For the idle worker S3 and
+SQS are a moto server on the same machine, whose own share (some 5 to 10 ms a request) is in every figure.""",
     ),
     "startup": Chapter(
         "Start to ready",
@@ -49,7 +50,10 @@ and SQS are a moto server on the same machine, whose own share (some 5 to 10 ms 
         "The whole service with its HTTP interface, from the stand-in, to a volume on the same disk.",
     ),
     "transfer": Chapter("Transfers, and peers", transfer.measure, transfer.SETTING),
+    "scale": Chapter("Scale, and peers", scale.measure, scale.SETTING),
 }
+
+NARROW = {"transfer": transfer.narrow, "scale": scale.narrow}
 
 
 def machine() -> str:
@@ -75,10 +79,10 @@ def remake(name: str) -> None:
 
 def main(arguments: list[str]) -> None:
     name, *options = arguments or [""]
-    if name == "transfer" and options:
-        print(transfer.narrow(options))
+    if options and name in NARROW:
+        print(NARROW[name](options))
     elif options or (name and name not in CHAPTERS):
-        raise SystemExit(f"usage: python -m bench [{' | '.join(CHAPTERS)}]; options only for transfer")
+        raise SystemExit(f"usage: python -m bench [{' | '.join(CHAPTERS)}]; options only for {' and '.join(NARROW)}")
     else:
         for each in [name] if name else CHAPTERS:
             remake(each)

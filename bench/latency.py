@@ -1,4 +1,4 @@
-"""Upload to published: 200 updates of a small voice on an idle worker, stage by stage."""
+"""Upload to published: 200 updates of a small voice on a worker that is idle, and on one that is busy, by stages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import os
 import statistics
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
+from typing import Any
 
-from bench.worker import worker
+from bench.scale.messages import notification
+from bench.scale.sqs import ask, queue
+from bench.standin import stand_in
+from bench.worker import Worker, worker
 from modelsync.demo.emulator import Emulator
-from modelsync.demo.upload import upload
+from modelsync.demo.upload import COMMIT_FILE, commit_file, upload
 
 UPDATES = 200
+VOICE = "alice"
+BUSY_BYTES = 1 << 30
+BUSY_PAUSE_SECONDS = 0.02  # behind each 256 KiB, on each of 8 connections: 100 MB/s, so that there is time to measure
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -20,8 +28,14 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def measure() -> str:
-    """Run, and return a table in Markdown."""
-    received, published, stages = [], [], {}
+    """Run, and return tables in Markdown."""
+    large = f"{BUSY_BYTES >> 30} GiB for another model at 100 MB/s"
+    stand_ins = "S3 is `bench/standin.py`, SQS a queue of the bench's own"
+    return f"On an idle worker:\n\n{idle()}\nWhile the worker downloads {large}; {stand_ins}:\n\n{busy()}"
+
+
+def idle() -> str:
+    """Update a voice on a worker that has nothing else to do."""
     with tempfile.TemporaryDirectory() as directory, Emulator() as emulator:
         base = Path(directory) / "models"
         base.mkdir()
@@ -30,20 +44,74 @@ def measure() -> str:
         environment = emulator.environment(place) | {"SETTLE_SECONDS": "0"}
         with worker(base, Path(directory) / "log", environment) as running:
             running.ready_after_seconds()
+            uploads = []
             for number in range(UPDATES):
-                files = {"model.onnx": os.urandom(20_000), "config.json": b'{"n": %d}' % number, "vocab.txt": b"a b c"}
-                upload(s3, place.bucket, "alice", files)
-                uploaded = time.time()
-                line = running.wait_for("published", number + 1)[-1]
-                published.append(line["at"] - uploaded)
-            for line in running.wait_for("sync finished"):
-                if line["outcome"] == "success":
-                    received.append(line["seconds"])
-                    for stage, seconds in line["stages"].items():
-                        stages.setdefault(stage, []).append(seconds)
+                upload(s3, place.bucket, VOICE, voice(number))
+                uploads.append(time.time())
+                of_voice(running, "published", number + 1)
+            return table(running, uploads)
+
+
+def busy() -> str:
+    """Update a voice for as long as a large download of another model takes."""
+    with tempfile.TemporaryDirectory() as directory, queue() as queue_url:
+        bucket, base, log = (Path(directory) / name for name in ("bucket", "models", "log"))
+        base.mkdir()
+        (bucket / "large").mkdir(parents=True)
+        with (bucket / "large" / "model.safetensors").open("wb") as file:
+            for _ in range(BUSY_BYTES // (64 << 20)):
+                file.write(os.urandom(64 << 20))
+        with stand_in(bucket, BUSY_PAUSE_SECONDS) as url:
+            environment = {
+                "AWS_ENDPOINT_URL_S3": url,
+                "AWS_ENDPOINT_URL_SQS": queue_url,
+                "SQS_MODEL_SYNC_QUEUE_URL": f"{queue_url}/queue",
+                "S3_BUCKET_NAME": "models",
+                "SETTLE_SECONDS": "0",
+            }
+            with worker(base, log, environment) as running:
+                running.wait_for("downloading")
+                uploads = []
+                while not any(line["model"] == "large" for line in running.lines("published")):
+                    files = voice(len(uploads))
+                    for name, data in {**files, COMMIT_FILE: commit_file(files)}.items():
+                        put(f"{url}/models/{VOICE}/{name}", data)
+                    uploads.append(time.time())
+                    ask(f"{queue_url}/fill", notification(f"{VOICE}/{COMMIT_FILE}").encode())
+                    of_voice(running, "published", len(uploads))
+                return table(running, uploads)
+
+
+def put(url: str, data: bytes) -> None:
+    urllib.request.urlopen(urllib.request.Request(url, data, method="PUT"), timeout=60).close()
+
+
+def voice(number: int) -> dict[str, bytes]:
+    return {"model.onnx": os.urandom(20_000), "config.json": b'{"n": %d}' % number, "vocab.txt": b"a b c"}
+
+
+def of_voice(running: Worker, event: str, number: int) -> list[dict[str, Any]]:
+    """Wait for so many lines about the voice."""
+    seen = number
+    while len(found := [line for line in running.wait_for(event, seen) if line["model"] == VOICE]) < number:
+        seen += 1
+    return found
+
+
+def table(running: Worker, uploads: list[float]) -> str:
+    """How long each update took, and its stages."""
+    lines = of_voice(running, "published", len(uploads))
+    published = [line["at"] - uploaded for line, uploaded in zip(lines, uploads, strict=False)]
+    running.wait_for("sync finished", len(uploads))
+    received, stages = [], {}
+    for line in running.lines("sync finished"):
+        if line["model"] == VOICE and line["outcome"] == "success":
+            received.append(line["seconds"])
+            for stage, seconds in line["stages"].items():
+                stages.setdefault(stage, []).append(seconds)
     rows = [("commit file uploaded → published", published), ("event received → published", received)]
     rows += [(f"· {stage}", values) for stage, values in stages.items()]
-    text = "| | median ms | p99 ms |\n|---|---|---|\n"
+    text = f"| {len(published)} updates | median ms | p99 ms |\n|---|---|---|\n"
     for name, values in rows:
         text += f"| {name} | {statistics.median(values) * 1000:.1f} | {percentile(values, 0.99) * 1000:.1f} |\n"
     return text

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from bench.standin import stand_in
-from bench.worker import worker
+from bench.worker import requests, worker
 
 SIZE_BYTES = 2 << 30
 IDLE_SECONDS = 20
@@ -32,17 +32,19 @@ def measure() -> str:
                 peak = running.rss_mib("VmHWM")
                 running.wait_for("reconcile finished")
                 time.sleep(1)
+                listed = requests(running)["ListObjectsV2"]
                 before, start = running.cpu_seconds(), time.monotonic()
                 time.sleep(IDLE_SECONDS)
                 idle = (running.cpu_seconds() - before) / (time.monotonic() - start)
                 resting = running.rss_mib("VmRSS")
+                listed = requests(running)["ListObjectsV2"] - listed
     assert published["size_bytes"] == SIZE_BYTES
     return (
         "| one object of 2 GiB, 8 connections | |\n|---|---|\n"
         f"| peak memory of the service (RSS) | {peak:.0f} MiB |\n"
         f"| listed → published, verified and durable | {done['seconds']:.2f} s |\n"
         f"| CPU of the whole process, start included | {cpu:.2f} s |\n"
-        f"| idle afterwards | {idle * 100:.2f} % of a core, {resting:.0f} MiB |\n"
+        f"| idle afterwards | {idle * 100:.2f} % of a core, {resting:.0f} MiB, {listed:.0f} list requests |\n"
     )
 
 

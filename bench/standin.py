@@ -1,6 +1,6 @@
 """An S3 stand-in that costs next to nothing: one bucket, files made up front, bodies by sendfile.
 
-Serves ListObjectsV2 pages that are rendered once, and GET with ranges and If-Match. Every object
+Serves ListObjectsV2 pages, and GET with ranges and If-Match; takes objects by PUT. Every object
 has a real ETag and a real CRC64NVME, so that verification is real. Bound to loopback; ends with its parent.
 """
 
@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,7 @@ from awscrt.checksums import crc64nvme
 PAGE = 1000
 CHUNK = 8 << 20
 MULTIPART_BYTES = 64 << 20
+PACED_BYTES = 256 << 10
 
 
 class Bucket:
@@ -39,24 +41,39 @@ class Bucket:
                 self.objects[path.relative_to(root).as_posix()] = describe(path)
         self.keys = sorted(self.objects, key=str.encode)
 
+    def put(self, key: str, data: bytes) -> None:
+        """Take an object, new or in another's place."""
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        self.objects[key] = describe(path)
+        self.keys = sorted(self.objects, key=str.encode)
+
     def page(self, prefix: str, start: int) -> bytes:
         keys = [key for key in self.keys if key.startswith(prefix)][start:]
-        shown = keys[:PAGE]
-        entries = "".join(
-            f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{self.objects[key][1]}&quot;</ETag><Size>{self.objects[key][0]}</Size></Contents>"
-            for key in shown
-        )
-        more = len(keys) > PAGE
-        after = start + PAGE
-        token = (
-            f"<NextContinuationToken>{after}</NextContinuationToken><NextMarker>{after}</NextMarker>" if more else ""
-        )
-        truncated = str(more).lower()
-        return (
-            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<IsTruncated>{truncated}</IsTruncated>{token}{entries}</ListBucketResult>"
-        ).encode()
+        shown = [(key, *self.objects[key][:2]) for key in keys[:PAGE]]
+        return render_page(shown, start + PAGE if len(keys) > PAGE else None)
+
+
+def render_page(entries: Iterable[tuple[str, int, str]], after: int | None) -> bytes:
+    """A page of a listing as S3 words it.
+
+    Args:
+        entries: key, size and ETag of each object.
+        after: the number of the next page's first object, if there is one.
+    """
+    contents = "".join(
+        f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f"<ETag>&quot;{etag}&quot;</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm>"
+        f"<ChecksumType>FULL_OBJECT</ChecksumType><Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        for key, size, etag in entries
+    )
+    more = after is not None
+    token = f"<NextContinuationToken>{after}</NextContinuationToken><NextMarker>{after}</NextMarker>" if more else ""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{contents}</ListBucketResult>"
+    ).encode()
 
 
 def describe(path: Path) -> tuple[int, str, str]:
@@ -73,13 +90,20 @@ def describe(path: Path) -> tuple[int, str, str]:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     bucket: ClassVar[Bucket]
+    pause_seconds: ClassVar[float] = 0.0
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
+
+    def do_PUT(self) -> None:
+        key = unquote(self.path).lstrip("/").partition("/")[2]
+        self.bucket.put(key, self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer(200, 0, {})
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -109,7 +133,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             with (self.bucket.root / key).open("rb") as file:
                 while start < end:
-                    start += os.sendfile(self.connection.fileno(), file.fileno(), start, end - start)
+                    start += os.sendfile(self.connection.fileno(), file.fileno(), start, min(end - start, PACED_BYTES))
+                    time.sleep(self.pause_seconds if start < end else 0)
 
     def answer(self, status: int, length: int, headers: dict[str, str]) -> None:
         self.send_response_only(status)
@@ -121,11 +146,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def stand_in(root: Path) -> Iterator[str]:
-    """Serve a directory as bucket `models`; yields the endpoint's URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.standin", str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def stand_in(root: Path, pause_seconds: float = 0.0) -> Iterator[str]:
+    """Serve a directory as bucket `models`, with a pause behind each 256 KiB of a body; yields the endpoint's URL."""
+    command = [sys.executable, "-m", "bench.standin", str(root), str(pause_seconds)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdin is not None
     try:
@@ -138,7 +162,7 @@ def stand_in(root: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    Handler.bucket = Bucket(Path(sys.argv[1]))
+    Handler.bucket, Handler.pause_seconds = Bucket(Path(sys.argv[1])), float(sys.argv[2])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
 

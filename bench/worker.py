@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,3 +92,14 @@ def worker(base: Path, log: Path, environment: dict[str, str]) -> Iterator[Worke
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def requests(running: Worker) -> dict[str, float]:
+    """How often the worker called each of S3's operations so far, by its own account."""
+    port = running.wait_for("started")[0]["http_port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found: dict[str, float] = {}
+    for operation, count in re.findall(r'modelsync_s3_requests_total\{operation="(\w+)"[^}]*\} ([\d.]+)', text):
+        found[operation] = found.get(operation, 0) + float(count)
+    return found

@@ -17,6 +17,8 @@ from support.localstack import LocalStack, of_this_run
 # No deadline: a busy machine is no failure. Derandomised: a run can be repeated.
 settings.register_profile("modelsync", deadline=None, derandomize=True, max_examples=200)
 settings.load_profile("modelsync")
+# `--hypothesis-profile=search` looks for what the others have not met yet, for some minutes.
+settings.register_profile("search", deadline=None, derandomize=False, max_examples=10_000, print_blob=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import sys
+from pathlib import Path
 
 from bench import standin
 from bench.transfer import install, process
@@ -77,7 +78,7 @@ def one(server: Server, scenario: Scenario, peer: Peer, results: Results, *, war
     os.sync()
     job = Job(scenario, server.urls[scenario.port], VOLUME)
     try:
-        run = process.run(peer.command(job), environment(peer, job, server), install.CACHE / "output")
+        run = process.run(peer.command(job), environment(peer, job, server.ca), install.CACHE / "output")
         if peer.keeps:
             compare(job, server, every_byte=warming)
     except FailedError as error:
@@ -89,9 +90,8 @@ def one(server: Server, scenario: Scenario, peer: Peer, results: Results, *, war
         results.runs.setdefault(scenario.name, {}).setdefault(peer.name, []).append(run)
 
 
-def environment(peer: Peer, job: Job, server: Server) -> dict[str, str]:
+def environment(peer: Peer, job: Job, ca: Path | None = None) -> dict[str, str]:
     """What every peer is told, each by the names that it reads, and nothing of the caller's but the basics."""
-    ca = str(server.ca)
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(install.CACHE),
@@ -101,9 +101,7 @@ def environment(peer: Peer, job: Job, server: Server) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": job.url,
-        "AWS_CA_BUNDLE": ca,
-        "SSL_CERT_FILE": ca,
-        "CURL_CA_BUNDLE": ca,
+        **(dict.fromkeys(("AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), str(ca)) if ca else {}),
         **peer.environment(job),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ MODEL = "voice"
 CONNECTIONS: int = Settings.model_fields["transfer_concurrency"].default
 CAP_BYTES_PER_SECOND = 85_000_000
 FIRST_BYTE_SECONDS = 0.02
+_HEADER_BYTES = 128
 UPLOADED = 1_767_225_600  # 2026-01-01: the quiet time of a fresh upload is none of the bench's business
 
 
@@ -40,9 +42,18 @@ class Bucket:
         (root / MODEL).mkdir(parents=True)
         for key in self.keys:
             with (root / key).open("wb") as file:
-                for start in range(0, self.size_bytes, 8 << 20):
+                file.write(header := _safetensors_header(self.size_bytes))
+                for start in range(len(header), self.size_bytes, 8 << 20):
                     file.write(os.urandom(min(8 << 20, self.size_bytes - start)))
             os.utime(root / key, (UPLOADED, UPLOADED))
+
+
+def _safetensors_header(size_bytes: int) -> bytes:
+    """The header of a file of this size with one tensor of random bytes."""
+    data_bytes = size_bytes - _HEADER_BYTES
+    tensor = {"dtype": "U8", "shape": [data_bytes], "data_offsets": [0, data_bytes]}
+    text = json.dumps({"weights": tensor}).encode().ljust(_HEADER_BYTES - 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 @dataclass(frozen=True)

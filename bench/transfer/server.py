@@ -10,17 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import standin
+from bench import nginx, standin
 from bench.transfer import install
-from bench.transfer.process import SERVER_CORE
 from bench.transfer.scenarios import CAP_BYTES_PER_SECOND, FIRST_BYTE_SECONDS, MODEL, Bucket
 
 SO_MAX_PACING_RATE = 47  # Linux; Python has no name for it
@@ -120,7 +117,7 @@ def serve(buckets: list[Bucket]) -> Iterator[Server]:
     needed = sum(bucket.total_bytes for bucket in buckets)
     if shutil.disk_usage(MEMORY).free < needed:
         raise install.MissingError(f"the objects need {needed / (1 << 30):.1f} GiB free in {MEMORY}")
-    debian = install.debian("nginx", "libnginx-mod-http-echo", "libnginx-mod-http-headers-more-filter")
+    debian = install.debian(*nginx.PACKAGES)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelsync-bench-", dir=MEMORY)))
         directory.chmod(0o755)
@@ -131,19 +128,7 @@ def serve(buckets: list[Bucket]) -> Iterator[Server]:
         ports = {name: listening.getsockname()[1] for name, listening in sockets.items()}
         configuration = directory / "nginx.conf"
         configuration.write_text(render(buckets, directory, debian, ports))
-        descriptors = [listening.fileno() for listening in sockets.values()]
-        process = subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), debian / "usr/sbin/nginx", "-c", configuration, "-p", directory],
-            pass_fds=descriptors,
-            env={"NGINX": "".join(f"{number};" for number in descriptors)},  # how nginx inherits sockets
-            stderr=subprocess.DEVNULL,
-        )
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        while not (directory / "nginx.pid").exists():
-            if process.poll() is not None:
-                raise SystemExit(f"nginx did not start: {(directory / 'error.log').read_text()}")
-            time.sleep(0.01)
+        stack.enter_context(nginx.running(configuration, list(sockets.values())))
         urls = {name: f"{'https' if name == 'https' else 'http'}://127.0.0.1:{port}" for name, port in ports.items()}
         yield Server(urls, directory / "ca.pem", directory, crcs)
 

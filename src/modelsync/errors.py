@@ -12,6 +12,8 @@
     │   │   └── CredentialsRefused  they are no good, or no longer: look for others
     │   ├── QueueUnavailable    the same for SQS
     │   ├── ServiceUnavailable  the same for a worker's HTTP interface
+    │   ├── NotTold             the same for a receiver of notices
+    │   ├── HookFailed          the publish hook could not be run to its end
     │   ├── VolumeFailed        the file system refused a call (ENOSPC, EIO, EROFS, ESTALE)
     │   │   ├── NoRoom          a download does not fit, unless older revisions go
     │   │   └── FileUnreadable  one published file cannot be read: it counts as damaged
@@ -21,6 +23,13 @@
     ├── NotOffered              do without it: S3 does not offer or allow the call
     ├── SourceChanged           push again: a local file changed while it was uploaded
     ├── SourceUnreadable        push again once the local files can be read
+    ├── NoticeRefused           give the notice up: its receiver will not have it
+    ├── ReadFailed              (modelsync.client) a reader goes on with what it has, or ends
+    │   ├── BadModelName        ask for another: no model can have this name
+    │   ├── ModelNotFound       wait, or ask for another: nothing is published under the name
+    │   ├── LeaseFailed         it is published, but the volume does not let it be held
+    │   └── WaitTimedOut        it was not published in time
+    ├── NotPossible             tell whoever asked for it
     ├── Rejected                put on record, and not tried again until the bucket changes
     └── Stopped                 shutting down: park the work
 
@@ -121,6 +130,22 @@ class ServiceUnavailable(TryAgain):
     """A worker's HTTP interface cannot be reached, failed, or is something else."""
 
 
+class NotTold(TryAgain):
+    """A receiver of notices cannot be reached, or failed.
+
+    Attributes:
+        pause_seconds: for how long it asks to be left alone (`Retry-After`).
+    """
+
+    def __init__(self, message: str, pause_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.pause_seconds = pause_seconds
+
+
+class HookFailed(TryAgain):
+    """The publish hook cannot be started, or did not end in time."""
+
+
 class VolumeFailed(TryAgain):
     """A call to the file system failed.
 
@@ -189,6 +214,34 @@ class SourceChanged(ModelSyncError):
 
 class SourceUnreadable(ModelSyncError):
     """A local file or directory cannot be read."""
+
+
+class NoticeRefused(ModelSyncError):
+    """A receiver answered that it will not have a notice."""
+
+
+class ReadFailed(ModelSyncError):
+    """A model cannot be read from the volume."""
+
+
+class BadModelName(ReadFailed):
+    """No model can have this name."""
+
+
+class ModelNotFound(ReadFailed):
+    """Nothing is published under the name, or not any more."""
+
+
+class LeaseFailed(ReadFailed):
+    """A published revision cannot be held."""
+
+
+class WaitTimedOut(ReadFailed):
+    """A model was not published in time."""
+
+
+class NotPossible(ModelSyncError):
+    """What an operator asked for cannot be done as things are."""
 
 
 class Rejected(ModelSyncError):

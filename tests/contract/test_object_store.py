@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -27,11 +28,13 @@ class Subject:
         put: Callable[[str, bytes], object],
         remove: Callable[[str], object],
         begin_upload: Callable[[str], object],
+        keep_versions: Callable[[], object],
     ) -> None:
         self.store = store
         self.put = put
         self.remove = remove
         self.begin_upload = begin_upload
+        self.keep_versions = keep_versions
 
     def find(self, key: str) -> RemoteObject:
         return next(remote for remote in self.store.list(key).objects if remote.key == key)
@@ -54,7 +57,7 @@ def real_store(emulator: Emulator, bucket: str) -> S3Store:
 def subject(request: pytest.FixtureRequest, server: Callable[[str], Emulator]) -> Iterator[Subject]:
     if request.param == "fake":
         fake = FakeStore()
-        yield Subject(fake, fake.put, fake.remove, fake.begin_upload)
+        yield Subject(fake, fake.put, fake.remove, fake.begin_upload, lambda: setattr(fake, "keeps_versions", True))
         return
     name = f"test-{uuid.uuid4().hex[:12]}"
     emulator = server(request.param)
@@ -66,6 +69,7 @@ def subject(request: pytest.FixtureRequest, server: Callable[[str], Emulator]) -
         lambda key, content: s3.put_object(Bucket=name, Key=key, Body=content, ChecksumAlgorithm="CRC64NVME"),
         lambda key: s3.delete_object(Bucket=name, Key=key),
         lambda key: s3.create_multipart_upload(Bucket=name, Key=key),
+        lambda: s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"}),
     )
     store.close()
 
@@ -151,6 +155,23 @@ def test_a_removed_object_is_not_read(subject: Subject) -> None:
     for ask in (lambda: subject.read(remote), lambda: subject.store.head(remote)):
         with pytest.raises(ObjectChanged):
             ask()
+
+
+def test_a_version_on_record_is_read_when_the_object_was_replaced_or_removed(subject: Subject) -> None:
+    subject.keep_versions()
+    subject.put("a", b"one")
+    listed = subject.find("a")
+    version_id = subject.store.head(listed).version_id
+    assert version_id
+    pinned = replace(listed, version_id=version_id)
+    subject.put("a", b"two")
+    assert subject.read(pinned) == b"one"
+    assert subject.read(pinned, Span(1, 3)) == b"ne"
+    subject.remove("a")
+    assert subject.read(pinned) == b"one"
+    assert subject.store.head(pinned).version_id == version_id
+    with pytest.raises(ObjectChanged):
+        subject.read(replace(pinned, version_id="no-such-version"))
 
 
 def test_uploads_in_progress_are_listed_below_a_prefix(subject: Subject) -> None:

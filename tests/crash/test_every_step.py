@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from modelsync.core.retention import RetentionRules
+from support.crash import DIED, die_before, in_child, names, seen_by_a_reader
 from support.damage import flip
 from support.world import World
 
@@ -27,54 +27,6 @@ V1 = {"model.onnx": b"weights 1", "config.json": b"{}", "de/vocab.txt": b"abc"} 
 V2 = {"model.onnx": bytes(range(256)) * (70 * 1024), "config.json": b"{ }", "de/words.txt": b"abc"} | SHARED
 assert len(V2["model.onnx"]) > 16 * MIB, "large enough for two parts"
 
-CALLS = (
-    "fsync",
-    "rename",
-    "pwrite",
-    "write",
-    "symlink",
-    "mkdir",
-    "ftruncate",
-    "fchmod",
-    "chmod",
-    "unlink",
-    "rmdir",
-    "link",
-    "copy_file_range",
-)
-DIED = 77
-
-
-def in_child(body: Callable[[], None]) -> int:
-    """Run in a forked child; return its exit code."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            body()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die_before(step: int) -> None:
-    """From here on, let the process end right before its step-th call that changes the file system."""
-    left = step
-
-    def patched(call: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **more: object) -> object:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                os._exit(DIED)
-            return call(*args, **more)
-
-        return counted
-
-    for name in CALLS:
-        setattr(os, name, patched(getattr(os, name)))
-
 
 def world(base: Path, files: dict[str, bytes]) -> World:
     """A worker of its own on the volume; one connection, so that steps come in one order."""
@@ -82,23 +34,6 @@ def world(base: Path, files: dict[str, bytes]) -> World:
     made = World(base, store=store, concurrency=1, rules=DeletionRules(grace_seconds=0))
     made.upload("alice", files)
     return made
-
-
-def seen_by_a_reader(base: Path) -> dict[str, bytes] | None:
-    """What an application reads, or None before the first publication."""
-    if not os.path.lexists(base / "alice"):
-        return None
-    directory = (base / "alice").resolve(strict=True)
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
-
-
-def names(base: Path) -> list[str]:
-    """All names on the volume but those of complete revisions."""
-    return sorted(
-        path.relative_to(base).as_posix()
-        for path in base.rglob("*")
-        if "revisions/" not in path.relative_to(base).as_posix()
-    )
 
 
 @pytest.mark.parametrize("before", [None, V1], ids=["first publication", "update"])
@@ -293,3 +228,35 @@ def test_death_while_a_revision_is_removed_leaves_what_readers_see_and_no_rest(t
         assert not [name for name in names(base) if ".tmp-" in name], f"step {step}"
         shutil.rmtree(base)
     assert step > 8, "the steps were really counted"
+
+
+def test_death_while_a_model_is_refused_leaves_the_refusal_or_nothing(tmp_path: Path) -> None:
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        base.mkdir()
+
+        def damaged(base: Path = base) -> World:
+            made = world(base, {"model.onnx": b"weights 1"})
+            made.bucket.corrupt("alice/model.onnx")
+            return made
+
+        def work(step: int = step) -> None:
+            made = damaged()
+            die_before(step)
+            assert made.sync("alice").outcome is Outcome.REJECTED
+
+        def recover() -> None:
+            made = damaged()
+            while made.compare()[0]:
+                assert made.sync("alice").outcome is Outcome.REJECTED
+            assert len(made.volume.published(ModelId("alice")).quarantined) == 1
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) is None, f"step {step}"
+        assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
+        shutil.rmtree(base)
+    assert step > 15, "the steps were really counted"

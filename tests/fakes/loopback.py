@@ -95,7 +95,7 @@ def _handler(owner: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815 - http.server's names
+        do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815 - http.server's names
 
         def handle(self) -> None:
             owner.connections += 1

@@ -28,7 +28,10 @@ _ALGORITHMS: dict[str, tuple[Callable[[bytes], int], int]] = {
 
 @dataclass
 class FakeStore:
-    """Implements `ports.ObjectStore`. `put` and `remove` change the bucket; `calls` counts requests."""
+    """Implements `ports.ObjectStore`. `put` and `remove` change the bucket; `calls` counts requests.
+
+    `keeps_versions`: from now on replaced and removed objects can be read by their version ids.
+    """
 
     now: Callable[[], float] = lambda: 1_700_000_000.0
     page_size: int = 2
@@ -37,6 +40,9 @@ class FakeStore:
     calls: Counter[str] = field(default_factory=Counter)
     missing: bool = False
     hides_uploads: bool = False
+    keeps_versions: bool = False
+    _versions: dict[tuple[str, str], tuple[RemoteObject, bytes, int]] = field(default_factory=dict)
+    _latest: dict[str, str] = field(default_factory=dict)
     _uploads: dict[str, Upload] = field(default_factory=dict)
     _objects: dict[str, tuple[RemoteObject, bytes, int]] = field(default_factory=dict)
     _closed: bool = False
@@ -48,7 +54,21 @@ class FakeStore:
             etag = etag or hashlib.md5(content, usedforsecurity=False).hexdigest()
             remote = RemoteObject(key, len(content), etag, self.now())
             self._objects[key] = (remote, content, _ALGORITHMS[self.algorithm][0](content))
+            if self.keeps_versions:
+                self._latest[key] = f"version-{len(self._versions)}"
+                self._versions[key, self._latest[key]] = self._objects[key]
             return remote
+
+    def forget_versions(self, key: str) -> None:
+        """Delete all versions of an object but the one that a listing shows."""
+        with self._lock:
+            for name, version in list(self._versions):
+                if name == key and version != self._latest.get(key):
+                    del self._versions[name, version]
+
+    def content(self, key: str) -> bytes:
+        """An object's bytes, without a request."""
+        return self._objects[key][1]
 
     def corrupt(self, key: str) -> None:
         """Flip a byte of an object behind its checksum."""
@@ -59,6 +79,7 @@ class FakeStore:
         """Delete an object."""
         with self._lock:
             del self._objects[key]
+            self._latest.pop(key, None)
 
     def begin_upload(self, key: str) -> None:
         """Begin a multipart upload; `end_upload` ends it, finished or not."""
@@ -98,10 +119,16 @@ class FakeStore:
 
     def _find(self, remote: RemoteObject) -> tuple[ObjectDetails, bytes]:
         with self._lock:
-            found, content, crc = self._objects.get(remote.key, (None, b"", 0))
+            version = remote.version_id or self._latest.get(remote.key)
+            stored = (
+                self._versions.get((remote.key, remote.version_id))
+                if remote.version_id
+                else self._objects.get(remote.key)
+            )
+        found, content, crc = stored or (None, b"", 0)
         if found is None or found.etag != remote.etag:
             raise ObjectChanged(f"{remote.key} was replaced")
-        details = ObjectDetails(found.size_bytes, found.etag)
+        details = ObjectDetails(found.size_bytes, found.etag, version_id=version)
         if self.checksums:
             value = base64.b64encode(crc.to_bytes(_ALGORITHMS[self.algorithm][1], "big")).decode()
             details = replace(details, checksums={self.algorithm: value})
@@ -152,11 +179,13 @@ class FaultyStore:
     """Decorator on an `ObjectStore`: the n-th call of a kind goes wrong as told.
 
     `refuse` fails the request, `break` cuts the body in the middle, `flip` changes a bit of it.
+    Calls in `down` are refused until they are taken out of it.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self.down: set[str] = set()
         self._faults: dict[str, list[Fault | ModelSyncError | Callable[[], None] | None]] = {}
 
     def plan(self, call: str, *faults: Fault | ModelSyncError | Callable[[], None] | None) -> None:
@@ -167,7 +196,7 @@ class FaultyStore:
         with self._lock:
             waiting = self._faults.get(call)
             fault = waiting.pop(0) if waiting else None
-        if fault == "refuse":
+        if fault == "refuse" or call in self.down:
             raise StoreUnavailable("refused by the test")
         if isinstance(fault, ModelSyncError):
             raise fault

@@ -226,6 +226,17 @@ def test_no_more_is_received_than_can_be_worked_on(scene: Scene) -> None:
     assert sum(hidden > 0 for hidden in scene.queue.hidden_seconds) == 20, "two batches: the bound is 15"
 
 
+def test_many_messages_of_few_models_are_received_at_once(scene: Scene) -> None:
+    for number in range(200):
+        scene.send(f"v/{number % 10}/m.onnx")
+    scene.receive()
+    scene.clock.advance(3)
+    for _ in range(10):
+        scene.dirty.done(scene.take(), Outcome.NOOP)
+    scene.keep()
+    assert scene.queue.bodies == []
+
+
 def test_waiting_models_do_not_keep_others_from_being_received(scene: Scene) -> None:
     """Else an upload of many files could never receive the event of its commit file."""
     for number in range(20):

@@ -136,7 +136,9 @@ def test_other_content_under_the_old_name_supersedes_what_was_withdrawn(world: W
     world.upload("m0", {"model.onnx": b"weights 2"})
     work_off(world)
     assert world.read("m0") == {"model.onnx": b"weights 2"}
-    assert current(world, "m0")["previous"] == [{"revision": before, "superseded_at": withdrawn_at}]
+    assert current(world, "m0")["previous"] == [
+        {"revision": before, "superseded_at": withdrawn_at, "rolled_back": False}
+    ]
 
 
 def test_the_policy_keep_says_that_a_model_left_and_withdraws_nothing(tmp_path: Path) -> None:

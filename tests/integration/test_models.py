@@ -27,6 +27,7 @@ from modelsync.ports import Volume
 from modelsync.web.api import Views, make_api
 from modelsync.web.options import HttpOptions
 from modelsync.web.server import HttpServer
+from modelsync.web.writing import Commands
 
 from support.world import World  # isort: skip
 
@@ -45,8 +46,18 @@ class Api:
             metrics=lambda: b"",
             model=models.one,
             models=models.page,
+            activity=lambda _limit, _model: [],
+            subscribe=lambda _wake, _last_id: None,
+            report=lambda _model, _name, _revision: False,
         )
-        self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views))
+        commands = Commands(
+            token=None,
+            sync=lambda model: world.dirty.mark(model, why="API"),
+            rollback=world.overrides.rollback,
+            pin=world.overrides.pin,
+            unpin=world.overrides.unpin,
+        )
+        self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views, commands))
         self.server.start()
         self.url = f"http://127.0.0.1:{self.server.port}"
         self.client = ServiceClient(self.url)

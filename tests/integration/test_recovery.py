@@ -7,10 +7,12 @@ import os
 import shutil
 import threading
 
+import pytest
+
 from modelsync.core.facts import Outcome
 from modelsync.core.health import Status
 from modelsync.core.names import ModelId
-from modelsync.errors import ModelSyncError
+from modelsync.errors import ModelSyncError, StoreUnavailable
 from support.world import World
 
 V1, V2 = {"model.onnx": b"weights 1"}, {"model.onnx": b"weights 2"}
@@ -83,6 +85,17 @@ def test_leftover_staging_of_an_unchanged_model_is_swept(world: World) -> None:
     assert world.sync("alice").outcome is Outcome.NOOP
     assert not (world.home("alice") / "staging").exists()
     assert world.compare()[0] == []
+
+
+@pytest.mark.parametrize("left_bytes", [0, 4])
+def test_a_small_staged_file_that_a_power_loss_cut_is_fetched_again(world: World, left_bytes: int) -> None:
+    world.upload("alice", {"config.json": b"{}", **V1})
+    world.store.plan("get", None, *[StoreUnavailable("S3 is down")] * 3)
+    assert world.sync("alice").outcome is Outcome.ERROR
+    [cut] = [path for path in world.home("alice").glob("staging/*/files/*") if path.stat().st_size > 0]
+    os.truncate(cut, min(left_bytes, cut.stat().st_size - 1))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == {"config.json": b"{}", **V1}
 
 
 def test_a_revision_without_its_manifest_is_not_trusted(world: World) -> None:

@@ -17,8 +17,8 @@ from modelsync.core.deletions import DeletionRules, depart, review
 from modelsync.core.events import ObjectEvent, Unparsable, parse_events
 from modelsync.core.manifest import Current
 from modelsync.core.manifest import Published as OnVolume
-from modelsync.core.names import Located, ModelId, Naming, clash, decode, encode, fold, locate, parents
-from modelsync.core.objects import Digest, RemoteObject, Revision, Snapshot, gather, gather_all, revision_of
+from modelsync.core.names import Located, Locator, ModelId, Naming, clash, decode, encode, fold, locate, parents
+from modelsync.core.objects import Digest, Gathered, RemoteObject, Revision, Snapshot, gather, gather_all, revision_of
 from modelsync.core.parts import split
 from modelsync.core.plan import Leave, Unpublish
 from modelsync.errors import Rejected
@@ -118,6 +118,20 @@ def test_a_revision_does_not_depend_on_the_order_of_the_listing(found: list[Remo
         assert (one and (one.digest, revision_of(one.files))) == (other and (other.digest, revision_of(other.files)))
 
 
+segments = st.sampled_from(
+    ["a", "b", ".", "..", "", ".modelsync", "x\ny", "m.onnx", "c.json", "n.pdf", "modelsync.json"]
+)
+
+
+@given(
+    st.lists(st.lists(segments, min_size=1, max_size=4).map("/".join)), st.integers(1, 2), st.sampled_from(["", "a/"])
+)
+def test_keys_in_a_row_are_located_like_each_by_itself(keys: list[str], depth: int, prefix: str) -> None:
+    naming = Naming(prefix=prefix, depth=depth, exclude=("b",))
+    locator = Locator(naming)
+    assert [locator(key) for key in keys] == [locate(key, naming) for key in keys]
+
+
 @given(st.lists(objects, unique_by=lambda remote: remote.key, max_size=12))
 def test_splitting_a_listing_loses_no_model(found: list[RemoteObject]) -> None:
     ordered = sorted(found, key=lambda remote: remote.key.encode())
@@ -126,14 +140,14 @@ def test_splitting_a_listing_loses_no_model(found: list[RemoteObject]) -> None:
         for model in {ModelId(remote.key.split("/")[0]) for remote in ordered}
         if (snapshot := gather(model, ordered, Naming())) is not None
     }
-    groups = [item for item in gather_all(ordered, Naming()) if isinstance(item, tuple)]
+    groups = [item for item in gather_all(ordered, Naming()) if isinstance(item, Gathered)]
     split_up: dict[ModelId, list[Snapshot]] = {}
-    for model, group in groups:
-        if (snapshot := gather(model, group, Naming())) is not None:
-            split_up.setdefault(model, []).append(snapshot)
-    assert set(whole) <= {model for model, _ in groups}
+    for group in groups:
+        if group.snapshot is not None:
+            split_up.setdefault(group.model, []).append(group.snapshot)
+    assert set(whole) <= {group.model for group in groups}
     for model, snapshots in split_up.items():
-        if len(snapshots) == 1 and sum(1 for name, _ in groups if name == model) == 1:
+        if len(snapshots) == 1 and sum(1 for group in groups if group.model == model) == 1:
             assert snapshots[0].digest == whole[model]
 
 

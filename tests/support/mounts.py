@@ -37,6 +37,20 @@ def mounted(place: Path, kind: str, size_mib: int, *options: str) -> Iterator[Pa
         subprocess.run(["umount", "--lazy", place], check=True)
 
 
+@contextlib.contextmanager
+def read_only(place: Path, source: Path) -> Iterator[Path]:
+    """Show a directory at a second place, read-only, as a pod sees a volume that it must not write to."""
+    place.mkdir()
+    made = subprocess.run(["mount", "--bind", "-o", "ro", source, place], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"nothing can be mounted here: {made.stderr.strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
 def fill(place: Path) -> None:
     """Leave no room for another block."""
     step = 64 * MIB

@@ -21,6 +21,8 @@ from modelsync.app.decide import DecideOptions, Decider
 from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
+from modelsync.app.overrides import Overrides
+from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
@@ -32,6 +34,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.retention import RetentionRules, Verdict
+from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
 
 Told = TypeVar("Told")
@@ -55,9 +58,10 @@ class World:
         rules: DeletionRules | None = None,
         retention: RetentionRules | None = None,
         stale_seconds: float = 86400.0,
+        clock: VirtualClock | None = None,
     ) -> None:
         self.base = base
-        self.clock = VirtualClock()
+        self.clock = clock or VirtualClock()
         self.bucket = store or FakeStore()
         self.bucket.now = self.clock.now
         self.store = FaultyStore(self.bucket)
@@ -95,6 +99,22 @@ class World:
             observe=self.observe,
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
+        )
+        self.refetcher = Refetcher(
+            bring=self.sync_models.bring,
+            naming=self.naming,
+            source="s3://test/",
+            clock=self.clock,
+            observe=self.observe,
+        )
+        self.overrides = Overrides(
+            volume=self.volume,
+            refetch=self.refetcher,
+            clock=self.clock,
+            observe=self.observe,
+            by="test",
+            stop=self.stop,
+            patience_seconds=5.0,
         )
         self.verifier = Verifier(self.volume)
         self.repairer = Repairer(self.volume, self.verifier, self.clock, self.observe)
@@ -141,6 +161,10 @@ class World:
         """Sync one model, once."""
         work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [])
         return self.sync_models.sync(work, stop=self.stop, beat=lambda: None)
+
+    def rollback(self, model: str, to: str | None = None) -> Overridden:
+        """Roll back, as the command does."""
+        return self.overrides.rollback(ModelId(model), to)
 
     def compare(self) -> tuple[list[ModelId], Reconciled]:
         """Compare bucket and volume; return the models that need a look now. `later`: those that do later, and when."""

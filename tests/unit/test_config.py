@@ -8,7 +8,7 @@ import pytest
 
 from modelsync.config import Settings, load
 from modelsync.config.load import effective
-from modelsync.config.options import logs, naming, s3
+from modelsync.config.options import command, logs, naming, s3, webhooks
 from modelsync.errors import ConfigurationError
 
 BASE = {"S3_BUCKET_NAME": "models"}
@@ -29,6 +29,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "HTTP_PORT": "http",
         "GATE_PICKLE": "maybe",
         "GATE_SIGNATURE": "require",
+        "KUBERNETES_NOTIFY": "always",
         "S3_PREFIX": "/voices",
         "MODEL_FILE_EXTENSIONS": "onnx",
         "MODEL_COMMIT_FILE": "a/b",
@@ -36,6 +37,9 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "LOG_FORMAT": "xml",
         "S3_REQUEST_PAYER": "owner",
         "SCRUB_BYTES_PER_SECOND": "10",
+        "NOTIFY_WEBHOOK_SECRET": "whsec_not base64: hidden",
+        "NOTIFY_EXEC": "sh -c 'no end",
+        "PUBLISH_HOOK": " ",
     }
     with pytest.raises(ConfigurationError) as caught:
         load(environment)
@@ -47,6 +51,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "SYNC_WORKERS: Input should be greater",
         "HTTP_PORT: Input should be a valid integer",
         "GATE_PICKLE: must be one of allow, scan, refuse",
+        "KUBERNETES_NOTIFY: must be one of off, annotate, restart",
         "S3_PREFIX: a prefix starts without '/'",
         "MODEL_FILE_EXTENSIONS: 'onnx' is no file extension",
         "MODEL_COMMIT_FILE: must be a plain file name",
@@ -54,8 +59,12 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         "LOG_FORMAT: must be one of json, console",
         "S3_REQUEST_PAYER: must be one of requester",
         "SCRUB_BYTES_PER_SECOND: must be 0 (off) or at least 65536",
+        "NOTIFY_WEBHOOK_SECRET: what follows whsec_ must be base64",
+        "NOTIFY_EXEC: is no command line: No closing quotation",
+        "PUBLISH_HOOK: names no command",
     ):
         assert told in problems
+    assert "hidden" not in problems
 
 
 def test_a_secret_is_never_told() -> None:
@@ -145,3 +154,35 @@ def test_what_is_not_in_effect_is_said_to_be_so() -> None:
 def test_only_the_given_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNC_WORKERS", "7")
     assert load(BASE).settings.sync_workers == 2
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "0.0.0.0:80"])
+def test_a_webhook_to_a_forbidden_address_is_refused_without_its_secrets(host: str) -> None:
+    environment = BASE | {
+        "NOTIFY_WEBHOOK_URLS": f"http://user:hidden@{host}/hidden, http://10.0.0.1/x, https://hooks/x"
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        load(environment)
+    (problem,) = caught.value.problems
+    assert f"http://{host.removesuffix(':80').strip('[]')}" in problem.replace("[", "").replace("]", "")
+    assert "hidden" not in problem
+    assert len(load(environment | {"NOTIFY_ALLOW_LINK_LOCAL": "true"}).settings.notify_webhook_urls) == 3
+
+
+def test_a_hook_may_run_modelsync_with_what_it_finds_in_its_environment() -> None:
+    assert load(BASE | {"MODELSYNC_EVENT": "published", "MODELSYNC_REASON": "why"})
+    with pytest.raises(ConfigurationError, match="MODELSYNC_EVENTS is no variable"):
+        load(BASE | {"MODELSYNC_EVENTS": "published"})
+
+
+def test_receivers_are_numbered_and_their_secrets_hidden() -> None:
+    environment = BASE | {
+        "NOTIFY_WEBHOOK_URLS": "https://one/hidden,https://two:8443",
+        "NOTIFY_WEBHOOK_SECRET": "hidden",
+        "S3_PREFIX": "voices/",
+    }
+    one, two = webhooks(load(environment).settings)
+    assert (one.name, one.shown, two.name, two.shown) == ("webhook-1", "https://one/…", "webhook-2", "https://two:8443")
+    assert (one.key, one.origin.source) == (b"hidden", "s3://models/voices/")
+    assert "hidden" not in repr(one)
+    assert command(load(BASE).settings, "sh -c 'two words'").words == ("sh", "-c", "two words")

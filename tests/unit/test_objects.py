@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelsync.core.names import ModelId, Naming, Refused
-from modelsync.core.objects import RemoteObject, gather, gather_all, revision_of
+from modelsync.core.objects import Gathered, RemoteObject, gather, gather_all, revision_of
 
 NAMING = Naming()
 ALICE = ModelId("alice")
@@ -67,7 +65,7 @@ def test_any_change_of_path_size_or_etag_is_another_revision() -> None:
     base = remote("alice/a.onnx")
     names = {
         revision_of(found.files)
-        for changed in (base, remote("alice/b.onnx"), replace(base, size_bytes=2), replace(base, etag="z"))
+        for changed in (base, remote("alice/b.onnx"), base._replace(size_bytes=2), base._replace(etag="z"))
         if (found := gather(ALICE, [changed], NAMING))
     }
     assert len(names) == 4
@@ -87,4 +85,11 @@ def test_a_listing_is_split_into_models_and_refusals() -> None:
     keys = ["../x.onnx", "a/1.onnx", "a/2.json", "b/x.pdf", "c/../1.onnx", "c/2.onnx"]
     found = list(gather_all(map(remote, keys), NAMING))
     assert isinstance(found[0], Refused)
-    assert [(item[0], len(item[1])) for item in found[1:] if not isinstance(item, Refused)] == [("a", 2), ("c", 2)]
+    assert [(item.model, item.objects) for item in found[1:] if not isinstance(item, Refused)] == [("a", 2), ("c", 2)]
+
+
+def test_an_ignored_object_does_not_part_a_model() -> None:
+    keys = ["a/1.onnx", "a/README.md", "a/2.json"]
+    [found] = gather_all(map(remote, keys), NAMING)
+    assert isinstance(found, Gathered)
+    assert found.snapshot == gather(ModelId("a"), map(remote, keys), NAMING)

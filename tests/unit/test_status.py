@@ -41,6 +41,12 @@ def test_a_published_model_shows_its_revisions_the_current_one_first() -> None:
     assert not view.pinned
 
 
+def test_a_withdrawn_model_says_since_when() -> None:
+    view = view_of(A, Published(replace(CURRENT, unpublished_at=200.0), kept=frozenset({R})), None)
+    assert view.state is State.ABSENT
+    assert view.reason == "it left the bucket, and its link was withdrawn at 1970-01-01 00:03:20 UTC"
+
+
 def test_a_pin_is_told() -> None:
     view = view_of(A, replace(ON_VOLUME, current=replace(CURRENT, pin="broken on Monday")), None)
     assert (view.pinned, view.reason) == (True, "pinned: broken on Monday")

@@ -39,6 +39,8 @@ ALL = [
     facts.RequestRetried(A, "s", "m.onnx", "why", 1, 0.5),
     facts.FileVerified(A, R, "s", "m.onnx", 10, "crc64nvme"),
     PUBLISHED,
+    facts.Pinned(A, R, "why", rolled_back=True),
+    facts.Unpinned(A, R, "why"),
     facts.ModelGone(A, 1.0, "why"),
     facts.ModelBack(A),
     facts.Unpublished(ModelId("d"), R, "s", "why"),
@@ -54,6 +56,10 @@ ALL = [
     facts.BytesSent(A, 10),
     facts.FileUploaded(A, "m.onnx", 10, "why"),
     facts.UploadLeft(A, "m.onnx", "why"),
+    facts.NoticeTold("webhook-1 (https://h/…)", "n", A, "published", 1),
+    facts.NoticeDelayed("webhook-1 (https://h/…)", "n", A, "why", 1, 0.5),
+    facts.NoticeLost("webhook-1 (https://h/…)", "n", A, "published", "dropped", "why"),
+    facts.HookRan("notify", A, "failed", 3, 0.5, "said"),
     facts.EventHandled("q", "published"),
     facts.MessageUnparsable("q", "why", "digest"),
     facts.StoreCalled("GetObject", "ok"),
@@ -102,6 +108,11 @@ def test_facts_become_the_metrics_of_the_table(board: Board) -> None:
         'modelsync_verified_files_total{proof="crc64nvme"} 1.0',
         'modelsync_rejected_total{reason="key"} 1.0',
         "modelsync_unpublished_total 1.0",
+        'modelsync_notices_total{outcome="told",receiver="webhook-1"} 1.0',
+        'modelsync_notices_total{outcome="dropped",receiver="webhook-1"} 1.0',
+        'modelsync_notice_retries_total{receiver="webhook-1"} 1.0',
+        'modelsync_hook_runs_total{hook="notify",outcome="failed"} 1.0',
+        'modelsync_hook_duration_seconds_sum{hook="notify"} 0.5',
         "modelsync_tombstones 2.0",
         "modelsync_deletions_held 1.0",
         'modelsync_models{state="published"} 1.0',
@@ -297,4 +308,10 @@ def test_a_commit_that_waits_too_long_is_warned_of(capsys: pytest.CaptureFixture
 
 def test_the_level_is_heeded(capsys: pytest.CaptureFixture[str]) -> None:
     events = [line["event"] for line in logged(capsys, *ALL, level="error")]
-    assert events == ["damaged, not used again", "rejected", "message is no S3 notification", "damaged"]
+    assert events == [
+        "damaged, not used again",
+        "rejected",
+        "not told",
+        "message is no S3 notification",
+        "damaged",
+    ]

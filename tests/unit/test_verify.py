@@ -102,6 +102,7 @@ def published(revision: Revision = REVISION, **more: object) -> Published:
 
 
 SNAPSHOT = Snapshot(ALICE, FILES)
+WITHDRAWN = Current(ALICE, REVISION, SNAPSHOT.digest, 0.0, gone_since=1.0, unpublished_at=2.0)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,10 @@ SNAPSHOT = Snapshot(ALICE, FILES)
         (published(linked=OLD), OLD),
         (published(linked=None), "not there"),
         (published(current=None), REVISION),
+        (published(linked=None, current=WITHDRAWN), None),
+        (published(current=WITHDRAWN), REVISION),
     ],
-    ids=["whole", "nothing published", "elsewhere", "no link", "no record"],
+    ids=["whole", "nothing published", "elsewhere", "no link", "no record", "withdrawn", "withdrawn, but there"],
 )
 def test_the_link_points_at_the_revision_on_record(on_volume: Published, actual: str | None) -> None:
     finding = check_link(on_volume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from modelsync.core import facts
 from modelsync.core.damage import damaging
@@ -54,6 +55,10 @@ class Board:
                 self._back(model)
                 self._change(model, revision=revision, published_at=published_at)
                 self._damage(model, None)
+            case facts.Pinned(model=model):
+                self._pinned(model)
+            case facts.Unpinned(model=model):
+                self._change(model, pinned=False)
             case facts.DamageFound(model=model, revision=revision, finding=finding, seen=True) if damaging((finding,)):
                 self._damage(model, f"{finding} in revision {revision}")
             case facts.ModelGone(model=model, reason=reason):
@@ -80,11 +85,23 @@ class Board:
             before = self._models.get(fact.model) or ModelStatus(fact.model, State.PUBLISHED)
             if self._gone.pop(fact.model, None) is not None and before.state is State.GONE:
                 before = replace(before, state=State.PUBLISHED, reason=None)
-            status = replace(before, revision=fact.revision, published_at=fact.published_at)
+            changes: dict[str, Any] = {
+                "revision": fact.revision,
+                "published_at": fact.published_at,
+                "pinned": fact.pinned,
+            }
             if fact.in_step and before.state is not State.SYNCING:
                 # Another replica may have mended what failed here.
-                status = replace(status, state=State.PUBLISHED, reason=None, synced_at=self._clock.now())
-            self._put(status)
+                changes |= {"state": State.PUBLISHED, "reason": None, "synced_at": self._clock.now()}
+            self._put(replace(before, **changes))
+
+    def _pinned(self, model: ModelId) -> None:
+        """What the bucket has is of no matter now: neither that it is gone nor that it cannot be had."""
+        with self._lock:
+            self._gone.pop(model, None)
+            before = self._models.get(model) or ModelStatus(model, State.PUBLISHED)
+            told = {} if before.state is State.SYNCING else {"state": State.PUBLISHED, "reason": None}
+            self._put(replace(before, pinned=True, **told))  # type: ignore[arg-type]
 
     def _change(self, model: ModelId, **changes: object) -> None:
         with self._lock:
@@ -124,7 +141,8 @@ class Board:
     def _damage(self, model: ModelId, wrong: str | None) -> None:
         """Take what readers of a model see damaged; None: nothing."""
         with self._lock:
-            self._damaged.pop(model, None)
+            if self._damaged.pop(model, None) == wrong is None:
+                return
             if wrong is not None:
                 self._damaged[model] = wrong
             self._scrub = move(self._scrub, *damage_check(self._damaged), self._clock.now())

@@ -6,7 +6,7 @@ One streamed listing; no request per model.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.facts import KeyRefused, ModelAbsent, ModelGone, ModelKnown, RefusalKnown
 from modelsync.core.manifest import Current, Reconciled
 from modelsync.core.names import ModelId, Naming, Refused
-from modelsync.core.objects import RemoteObject, gather, gather_all
+from modelsync.core.objects import Gathered, gather_all
 from modelsync.core.plan import Gone, Leave, Noop, Unpublish, in_step
 from modelsync.errors import Stopped
 from modelsync.ports import Clock, ObjectStore, Observer, Volume
@@ -85,11 +85,10 @@ class Comparison:
                 refused += 1
                 self._observe(KeyRefused(item.reason))
                 continue
-            model, group = item
-            objects += len(group)
-            if self._differs(model, group, seen, records):
+            objects += item.objects
+            if self._differs(item, seen, records):
                 changed += 1
-                mark(model, 0.0)
+                mark(item.model, 0.0)
         departures = self._departures(known - seen, records, beat)
         found = self._breaker.survey(records, bucket_empty=not seen, now=self._clock.now())
         for model, departure in departures.items():
@@ -108,25 +107,26 @@ class Comparison:
             missing=found.missing,
         )
 
-    def _differs(
-        self, model: ModelId, group: Iterable[RemoteObject], seen: set[ModelId], records: dict[ModelId, Current]
-    ) -> bool:
-        snapshot = gather(model, group, self._naming)
+    def _differs(self, found: Gathered, seen: set[ModelId], records: dict[ModelId, Current]) -> bool:
+        model, snapshot = found.model, found.snapshot
         if snapshot is None:
             return False
         if model in seen:
             return True  # parted in the listing: its own sync lists it whole
         seen.add(model)
-        published = self._volume.published(model)
         listing = self._namespace.judge(snapshot).digest
+        published = self._volume.glance(model)
         step = in_step(listing, published)
+        if not step:
+            published = self._volume.published(model)
+            step = in_step(listing, published)
         if (current := published.current) is not None:
-            records[model] = replace(current, gone_since=None)
+            records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None
-            pinned = current.pin is not None and damage is None
+            pinned = current.pin is not None and published.consistent
             settled = pinned or (step and current.listing == listing)
             self._known(current, damage, settled=settled)
-            if pinned:
+            if pinned and not published.leftover:
                 return False
         if not step:
             return True
@@ -137,7 +137,10 @@ class Comparison:
 
     def _known(self, current: Current, damage: str | None = None, *, settled: bool = False) -> None:
         if current.unpublished_at is None:
-            self._observe(ModelKnown(current.model, current.revision, current.published_at, damage, settled))
+            pinned = current.pin is not None
+            self._observe(
+                ModelKnown(current.model, current.revision, current.published_at, damage, settled, pinned=pinned)
+            )
 
     def _departures(
         self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], beat: Beat

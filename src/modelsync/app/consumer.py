@@ -35,7 +35,8 @@ class ConsumerOptions:
         bucket: events of other buckets are none of ours.
         naming: which keys are which models.
         settle_seconds: how long to wait after a model's last event, if it has no commit file.
-        most_waiting: messages in hand for models that nobody has looked at yet; above it, none is received.
+        most_waiting: models that messages told of and nobody has looked at since; above it, none is received. Many
+            messages about one model are one piece of work.
         most_held: messages in hand in all, those of models that fail or wait for more files included.
     """
 
@@ -49,10 +50,12 @@ class ConsumerOptions:
 class Delivery:
     """One message in hand. It is a claim on each model that its events speak of."""
 
-    def __init__(self, message: Message, settled: Callable[[Delivery], None]) -> None:
+    def __init__(
+        self, message: Message, looked_at: Callable[[ModelId], None], settled: Callable[[Delivery], None]
+    ) -> None:
         self.message = message
-        self.untried = True
         self.outcome = Outcome.NOOP
+        self._looked_at = looked_at
         self._settled = settled
         self._models: set[ModelId] = set()
         self._lock = threading.Lock()
@@ -63,7 +66,7 @@ class Delivery:
 
     def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:
         """Take note of a sync of one of the models."""
-        self.untried = False
+        self._looked_at(model)
         if not final:
             return
         with self._lock:
@@ -89,6 +92,7 @@ class Consumer:
         self._changed = threading.Condition()
         self._held: dict[str, Delivery] = {}
         self._settled: list[Delivery] = []
+        self._waiting: set[ModelId] = set()
         self._heartbeat_due = 0.0
         self._unreadable_until = float("-inf")
         self._calls = threading.Lock()
@@ -124,8 +128,11 @@ class Consumer:
 
     def _room(self) -> bool:
         with self._changed:
-            untried = sum(delivery.untried for delivery in self._held.values())
-            return untried < self._options.most_waiting and len(self._held) < self._options.most_held
+            return len(self._waiting) < self._options.most_waiting and len(self._held) < self._options.most_held
+
+    def _looked_at(self, model: ModelId) -> None:
+        with self._changed:
+            self._waiting.discard(model)
 
     @staticmethod
     def _backoff(failures: int) -> float:
@@ -137,7 +144,7 @@ class Consumer:
         )
 
     def _accept(self, message: Message) -> None:
-        delivery = Delivery(replace(message, body=""), self._settle)  # the body is not needed again
+        delivery = Delivery(replace(message, body=""), self._looked_at, self._settle)  # the body is not needed again
         with self._changed:
             if not self._held:
                 self._heartbeat_due = self._clock.monotonic() + self._heartbeat_seconds
@@ -150,6 +157,8 @@ class Consumer:
         for event in events:
             self._locate(event, found)
         delivery.expect(set(found))
+        with self._changed:
+            self._waiting |= found.keys()
         for model, news in found.items():
             self._dirty.mark(
                 model,

@@ -18,22 +18,30 @@ from modelsync.ports import ObjectStore, Staging
 
 _BEAT_SECONDS = 1.0
 _TURN_BYTES = 8 << 20
+_AHEAD = 2
 _REQUEST_BYTES = 256 << 10  # what a small request costs in time, as bytes
 
 
 class Fetcher:
-    """Shared by all workers: its threads are the budget of requests."""
+    """Shared by all workers: its threads are the budget of requests.
+
+    Two more are kept for small models while a large one is fetched: else they would wait until its requests end.
+    """
 
     def __init__(self, store: ObjectStore, options: FetchOptions, bandwidth: Bandwidth) -> None:
         self._bandwidth = bandwidth
         self._store = store
         self._options = options
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="transfer")
+        self._lock = threading.Lock()
+        self._large = 0
+        self._ahead = ThreadPoolExecutor(_AHEAD, thread_name_prefix="transfer-small")
         self._local = threading.local()
 
     def close(self) -> None:
         """Let go of the threads; what runs ends by its own cancellation."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._ahead):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def fetch(
         self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
@@ -60,13 +68,19 @@ class Fetcher:
         cancel = threading.Event()
         source = Source(self._store, self._options, context, cancel, self._local, self._bandwidth)
         steps = Steps(build, staging, source, reservation)
+        large = build.size_bytes > _TURN_BYTES
+        with self._lock:
+            ahead = _AHEAD if self._large and not large else 0
+            self._large += large
         try:
-            self._run(steps, context, cancel)
+            self._run(steps, context, cancel, ahead)
         finally:
+            with self._lock:
+                self._large -= large
             steps.close()
         return steps.records
 
-    def _run(self, steps: Steps, context: SyncContext, cancel: threading.Event) -> None:
+    def _run(self, steps: Steps, context: SyncContext, cancel: threading.Event, ahead: int) -> None:
         def take_turn() -> bool:
             """Work for a moment; return whether there may be more to do."""
             left_bytes = _TURN_BYTES
@@ -78,6 +92,7 @@ class Fetcher:
             return True
 
         running = {self._threads.submit(take_turn) for _ in range(min(self._options.concurrency, steps.most))}
+        running |= {self._ahead.submit(take_turn) for _ in range(min(ahead, steps.most))}
         try:
             while running:
                 context.beat()
@@ -85,6 +100,8 @@ class Fetcher:
                 context.attend()
                 finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
                 unfinished = sum(task.result() for task in finished)
+                if unfinished < len(finished):  # nothing is left to begin
+                    running = {task for task in running if not task.cancel()}
                 running |= {self._threads.submit(take_turn) for _ in range(unfinished)}
         except BaseException:
             cancel.set()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from modelsync.app.consumers import Consumers
 from modelsync.core.names import ModelId, unsafe, unsafe_model
+from modelsync.core.rollout import rollout
 from modelsync.core.status import ModelPage, ModelStatus, ModelView, told, view_of
 from modelsync.ports import Volume
 
@@ -17,21 +20,32 @@ class Models:
         VolumeFailed: the volume cannot be read.
     """
 
-    def __init__(self, volume: Volume, known: Callable[[], Mapping[ModelId, ModelStatus]]) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        known: Callable[[], Mapping[ModelId, ModelStatus]],
+        consumers: Consumers | None = None,
+    ) -> None:
         """Make it.
 
         Args:
             volume: what readers see.
             known: what a running service knows beyond that.
+            consumers: who has reported what it runs.
         """
         self._volume = volume
         self._known = known
+        self._consumers = consumers
 
     def one(self, name: str) -> ModelView | None:
         """A model, or None if neither volume nor service knows it."""
         if unsafe(name) is not None or unsafe_model(name) is not None:
             return None
-        return self._view(ModelId(name), self._known())
+        view = self._view(ModelId(name), self._known())
+        consumers = self._consumers.of(view.id) if view and self._consumers else ()
+        if view is None or not consumers:
+            return view
+        return replace(view, consumers=consumers, rollout=rollout(consumers, view.revision))
 
     def page(self, limit: int, after: str = "") -> ModelPage:
         """At most `limit` models, in order of their names, that come after a name."""

@@ -25,6 +25,8 @@ class Namespace:
     def claim(self, model: ModelId) -> ModelId | None:
         """Give the model its name, or return the one that is in its way."""
         folded = fold(model)
+        if self._owners.get(folded) == model:
+            return None
         ancestors = [fold(parent) for parent in parents(model)]
         with self._lock:
             rivals = [self._owners.get(folded), self._above.get(folded), *map(self._owners.get, ancestors)]

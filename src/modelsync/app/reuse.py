@@ -9,7 +9,7 @@ from modelsync.app.verify import Verifier
 from modelsync.core.damage import Kind
 from modelsync.core.facts import BytesReused, ReuseRefused
 from modelsync.core.manifest import FileRecord
-from modelsync.core.names import RelPath
+from modelsync.core.names import ModelId, RelPath
 from modelsync.core.plan import Build, PlannedFile
 from modelsync.core.reuse import may_hard_link, same_bytes
 from modelsync.ports import Held, Staging, Volume
@@ -49,7 +49,7 @@ class Reuser:
                         BytesReused(context.model, context.sync_id, planned.path, held.record.size_bytes, how)
                     )
                     adopted[planned.path] = replace(
-                        held.record, path=planned.path, version_id=planned.object.version_id
+                        held.record, path=planned.path, version_id=_version(planned, held, context.model)
                     )
                     break
         return adopted
@@ -73,3 +73,9 @@ class Reuser:
             if (held.model, held.revision) != (context.model, build.revision)
             and same_bytes(planned, held.record, same_model=held.model == context.model)
         ]
+
+
+def _version(planned: PlannedFile, held: Held, model: ModelId) -> str | None:
+    """A version of the object that has these bytes: listings tell none, the record of an earlier fetch may."""
+    same_object = (held.model, held.record.path) == (model, planned.path)
+    return planned.object.version_id or (held.record.version_id if same_object else None)

@@ -23,7 +23,7 @@ from modelsync.app.reuse import Reuser
 from modelsync.app.space import SpaceLedger
 from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, Superseded
+from modelsync.core.manifest import Damage, FileRecord, Manifest, Quarantine, succeed
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision, Snapshot
@@ -50,6 +50,7 @@ from modelsync.errors import (
     VerificationFailed,
 )
 from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Writer
+from modelsync.ports.telling import PublishHook
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
@@ -83,6 +84,7 @@ class ModelSync:
         observe: Observer,
         make_room: Callable[[int, Beat], bool],
         options: SyncOptions,
+        hook: PublishHook | None = None,
     ) -> None:
         self._store = store
         self._volume = volume
@@ -93,6 +95,7 @@ class ModelSync:
         self._observe = observe
         self._make_room = make_room
         self._options = options
+        self._hook = hook
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
 
@@ -205,13 +208,7 @@ class ModelSync:
         staging = writer.stage(build.revision)
         context = replace(context, attend=lambda: self._attend(work, snapshot))
         try:
-            with context.stage("reuse"):
-                reused = self._reuser.adopt(build, staging, context)
-            missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
-            with context.stage("fetch"):
-                fetched = self._fetch_all(missing, staging, context)
-            arrived = reused | fetched
-            records = tuple(arrived[file.path] for file in build.files)
+            records = self.bring(build, staging, context)
         except VerificationFailed as error:
             planned = next(file for file in build.files if file.path == error.path)
             if error.proof == Proof.COMMIT and upload_in_progress(planned, snapshot):
@@ -225,6 +222,10 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
+        try:
+            self._vet(build, staging, context)
+        except Rejected as error:
+            return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
         with context.stage("seal"):
             manifest = self._manifest(work, build.revision, snapshot, records)
             staging.seal(manifest)
@@ -243,6 +244,38 @@ class ModelSync:
             raise ObjectChanged("a commit file came during the download")
         with suppress(TryAgain):  # the event asks for another look after this sync
             self._store.head(snapshot.commit)
+
+    def _vet(self, build: Build, staging: Staging, context: SyncContext) -> None:
+        """Ask the publish hook: before the seal, so that whatever is sealed has passed it, also after a crash.
+
+        Raises:
+            Rejected: it refuses the revision.
+            HookFailed: nobody can say.
+        """
+        if self._hook is None:
+            return
+
+        def attend() -> None:
+            context.beat()
+            context.check()
+
+        with context.stage("hook"):
+            directory = staging.present({file.path for file in build.files})
+            self._hook.vet(context.model, build.revision, directory, attend)
+
+    def bring(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
+        """Bring all files of a revision into staging: from the volume where their bytes are, else from S3.
+
+        Raises:
+            ModelSyncError: as `Fetcher.fetch` says; VolumeFailed also where they do not fit.
+        """
+        with context.stage("reuse"):
+            reused = self._reuser.adopt(build, staging, context)
+        missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
+        with context.stage("fetch"):
+            fetched = self._fetch_all(missing, staging, context)
+        arrived = reused | fetched
+        return tuple(arrived[file.path] for file in build.files)
 
     def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         if not build.files:
@@ -285,11 +318,7 @@ class ModelSync:
     ) -> SyncResult:
         revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
-        superseded_at = (before.unpublished_at if before else None) or now
-        superseded = (Superseded(before.revision, superseded_at),) if before and before.revision != revision else ()
-        previous = tuple(old for old in (before.previous if before else ()) if old.revision != revision)
-        pin = before.pin if before else None
-        current = Current(work.model, revision, snapshot.digest, now, superseded + previous, pin)
+        current = succeed(before, manifest, now=now, listing=snapshot.digest, pin=before.pin if before else None)
         try:
             with context.stage("publish"):
                 writer.publish(current, manifest)

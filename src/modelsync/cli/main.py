@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -114,6 +115,14 @@ def status(
     show_status(model, url=url, json=json)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def wait(context: typer.Context) -> None:
+    """Wait until models are published: for the init containers of applications. Needs the volume alone."""
+    from modelsync.client.command import main as wait_for_models
+
+    raise typer.Exit(wait_for_models(["wait", *context.args]))
+
+
 @app.command("gc")
 def collect(
     *,
@@ -124,6 +133,42 @@ def collect(
     from modelsync.cli.collect import collect_once
 
     raise typer.Exit(collect_once(dry_run=dry_run, json=json))
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="REVISION", help="Its name, or the first 6 or more characters of it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Switch readers to an earlier revision, the one before if none is named, and pin the model to it."""
+    from modelsync.cli.rollback import roll_back
+
+    raise typer.Exit(roll_back(model, to, json=json))
+
+
+@app.command()
+def pin(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    *,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for people.")] = None,
+    json: Json = False,
+) -> None:
+    """Keep what readers of a model see now, whatever the bucket has."""
+    from modelsync.cli.rollback import pin_model
+
+    raise typer.Exit(pin_model(model, reason, json=json))
+
+
+@app.command()
+def unpin(model: Annotated[str, typer.Argument(help="The model.")], *, json: Json = False) -> None:
+    """Let the bucket decide again what readers of a model see, and sync it."""
+    from modelsync.cli.rollback import unpin_model
+
+    raise typer.Exit(unpin_model(model, json=json))
 
 
 @app.command()
@@ -158,6 +203,8 @@ def demo(
 
 def main() -> None:
     """Run the command line; errors of ours become one sentence and an exit code."""
+    # Listings bring much that lives briefly and in no cycles: to look for cycles after each 700 takes a tenth longer.
+    gc.set_threshold(50_000)
     try:
         app(prog_name="modelsync")
     except ConfigurationError as error:

@@ -20,7 +20,8 @@ from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.plan import Build, Decision
 from modelsync.errors import Stopped
-from modelsync.service.parts import Parts, build_parts
+from modelsync.service.parts import FanOut, Parts, build_parts
+from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
 _GOOD = {Outcome.SUCCESS, Outcome.NOOP}
@@ -42,18 +43,21 @@ def sync_once(names: Sequence[str], *, json: bool) -> int:
         ConfigurationError: it cannot start.
         ModelSyncError: bucket or volume failed as a whole.
     """
-    configuration, parts, models = _start(names)
-    stop = stop_on_signals()
-    parts.volume.check()
-    try:
-        outcomes = run_once(configuration, parts, models, stop)
-    except Stopped:
-        sys.stderr.write("modelsync: interrupted; what was downloaded is kept and resumed next time\n")
-        return FAILED
-    finally:
-        parts.close()
-    rows = [_Row(item.model, item.result.outcome.value, item.result.revision, item.result.reason) for item in outcomes]
-    _print(rows, json=json, empty="every model is as the bucket has it")
+    configuration, models = _start(names)
+    board, logger = Board(SystemClock()), FactLogger()
+    with telling(configuration.settings, FanOut([board, logger])) as teller:
+        parts = build_parts(configuration, board=board, sinks=[logger, teller])
+        stop = stop_on_signals()
+        parts.volume.check()
+        try:
+            outcomes = run_once(configuration, parts, models, stop)
+        except Stopped:
+            sys.stderr.write("modelsync: interrupted; what was downloaded is kept and resumed next time\n")
+            return FAILED
+        finally:
+            parts.close()
+        rows = [_Row(one.model, one.result.outcome.value, one.result.revision, one.result.reason) for one in outcomes]
+        _print(rows, json=json, empty="every model is as the bucket has it")
     return 0 if all(item.result.outcome in _GOOD for item in outcomes) else SOME_FAILED
 
 
@@ -85,7 +89,8 @@ def preview_once(names: Sequence[str], *, json: bool) -> int:
         ConfigurationError: it cannot start.
         ModelSyncError: bucket or volume failed.
     """
-    _, parts, models = _start(names)
+    configuration, models = _start(names)
+    parts = build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()])
     stop = threading.Event()
     chosen = list(models)
     if not chosen:
@@ -96,11 +101,10 @@ def preview_once(names: Sequence[str], *, json: bool) -> int:
     return 0
 
 
-def _start(names: Sequence[str]) -> tuple[Configuration, Parts, list[ModelId]]:
+def _start(names: Sequence[str]) -> tuple[Configuration, list[ModelId]]:
     configuration = load()
     configure_logging(logs(configuration.settings))
-    models = models_named(names, naming(configuration.settings))
-    return configuration, build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()]), models
+    return configuration, models_named(names, naming(configuration.settings))
 
 
 def _row(model: ModelId, decision: Decision) -> _Row:

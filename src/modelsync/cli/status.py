@@ -90,7 +90,7 @@ def _show(views: list[ModelView], reconciled_at: float | None, silence: str | No
         table.add_column(column, overflow="fold")
     now = time.time()
     for view in views:
-        revision = view.revision[:12] if view.revision else ""
+        revision = f"{view.revision[:12]}{' pinned' if view.pinned else ''}" if view.revision else ""
         row = (
             view.id,
             view.state,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,29 @@ def _http_urls(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_http_url, values))
 
 
+def _command(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"is no command line: {error}") from error
+    if not words:
+        raise ValueError("names no command")
+    return value
+
+
+def webhook_secret(value: SecretStr | None) -> SecretStr | None:
+    """Check a secret that says it is base64."""
+    text = value.get_secret_value() if value else ""
+    if text.startswith("whsec_"):
+        try:
+            key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not key:
+            raise ValueError("what follows whsec_ must be base64")
+    return value
+
+
 def _file_name(value: str) -> str:
     if "/" in value or value in {"", ".", ".."}:
         raise ValueError("must be a plain file name")
@@ -94,6 +119,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Extensions = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_extensions)]
 Urls = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_http_urls)]
 Url = Annotated[str, AfterValidator(_http_url)]
+Command = Annotated[str, AfterValidator(_command)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 Optional = BeforeValidator(_empty_is_none)

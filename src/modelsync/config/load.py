@@ -7,11 +7,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from modelsync.config.fields import redact_url, without_userinfo
 from modelsync.config.settings import Settings
+from modelsync.core.notices import HOOK_VARIABLES
 from modelsync.errors import ConfigurationError
 
 _QUEUE = re.compile(r"SQS_([A-Z0-9_]+)_QUEUE_URL")
@@ -75,7 +77,7 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     known = [name.upper() for name in Settings.model_fields]
     problems = []
     for name in sorted(environment):
-        if name.startswith("MODELSYNC_") and name not in known:
+        if name.startswith("MODELSYNC_") and name not in known and name not in HOOK_VARIABLES:
             close = difflib.get_close_matches(name.removeprefix("MODELSYNC_"), known, 1, 0.7)
             hint = f": did you mean {close[0]}?" if close else ": remove it"
             problems.append(f"{name} is no variable of modelsync{hint}")
@@ -91,7 +93,22 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     if settings.gate_signature != "off" and settings.gate_signature_key is None:
         problems.append(f"GATE_SIGNATURE={settings.gate_signature} needs GATE_SIGNATURE_KEY")
+    if settings.kubernetes_notify != "off" and settings.kubernetes_selector is None:
+        problems.append(f"KUBERNETES_NOTIFY={settings.kubernetes_notify} needs KUBERNETES_SELECTOR")
+    if not settings.notify_allow_link_local:
+        problems += filter(None, map(_no_receiver, settings.notify_webhook_urls))
     return problems
+
+
+def _no_receiver(url: str) -> str | None:
+    """Why no webhook may go to an address that is written in numbers, if so; names are looked up later."""
+    from modelsync.core.addresses import refusal
+
+    try:
+        reason = refusal(urlsplit(url).hostname or "")
+    except ValueError:
+        return None
+    return reason and f"NOTIFY_WEBHOOK_URLS: {redact_url(url)} is {reason}; NOTIFY_ALLOW_LINK_LOCAL=true allows it"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from modelsync.adapters.aws import AwsOptions
@@ -11,16 +12,20 @@ from modelsync.app.decide import DecideOptions
 from modelsync.app.settling import SettleOptions
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import SyncOptions
+from modelsync.config.fields import redact_url
 from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
 from modelsync.core.deletions import DeletionRules, Policy
 from modelsync.core.names import Naming
+from modelsync.core.notices import Origin
 from modelsync.core.retention import RetentionRules
 from modelsync.core.space import SpaceRules
 from modelsync.telemetry.logs import LogOptions
 
 if TYPE_CHECKING:
+    from modelsync.adapters.command import CommandOptions
     from modelsync.adapters.sqs import SqsOptions
+    from modelsync.adapters.webhook import WebhookOptions
     from modelsync.app.consumer import ConsumerOptions
     from modelsync.app.doctor import DoctorOptions
     from modelsync.app.push import PushOptions
@@ -137,6 +142,36 @@ def doctor(settings: Settings, region: str) -> DoctorOptions:
     )
 
 
+def origin(settings: Settings) -> Origin:
+    """Whose notices they are."""
+    return Origin(f"s3://{settings.s3_bucket_name}/{settings.s3_prefix}", str(settings.models_base_path))
+
+
+def webhooks(settings: Settings) -> list[WebhookOptions]:
+    """Who is told by HTTP. The addresses hold secrets: `shown` has none."""
+    from modelsync.adapters.webhook import WebhookOptions, key_of
+
+    secret = settings.notify_webhook_secret
+    return [
+        WebhookOptions(
+            name=f"webhook-{number}",
+            url=url,
+            shown=redact_url(url),
+            origin=origin(settings),
+            key=key_of(secret.get_secret_value()) if secret else None,
+            link_local=settings.notify_allow_link_local,
+        )
+        for number, url in enumerate(settings.notify_webhook_urls, 1)
+    ]
+
+
+def command(settings: Settings, line: str) -> CommandOptions:
+    """A command of the operator's."""
+    from modelsync.adapters.command import CommandOptions
+
+    return CommandOptions(tuple(shlex.split(line)), settings.hook_timeout_seconds)
+
+
 def logs(settings: Settings) -> LogOptions:
     """How to log."""
     log_format = settings.log_format or ("console" if settings.app_env == "development" else "json")
@@ -144,7 +179,8 @@ def logs(settings: Settings) -> LogOptions:
 
 
 def http(settings: Settings) -> HttpOptions:
-    """Where to listen."""
+    """Where to listen, and who may write."""
     from modelsync.web.options import HttpOptions
 
-    return HttpOptions(host=settings.http_host, port=settings.http_port)
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    return HttpOptions(host=settings.http_host, port=settings.http_port, token=token)

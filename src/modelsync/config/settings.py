@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from modelsync.config.fields import (
+    Command,
     Extensions,
     FileName,
     Note,
@@ -18,6 +19,7 @@ from modelsync.config.fields import (
     Words,
     none_or_at_least,
     one_of,
+    webhook_secret,
 )
 
 _BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
@@ -80,7 +82,10 @@ class Settings(BaseModel):
 
     # Work
     sync_workers: Annotated[int, Field(ge=1, le=64), Note("Models synced at once.")] = 2
-    transfer_concurrency: Annotated[int, Field(ge=1, le=256), Note("Requests for bytes at once, over all models.")] = 8
+    transfer_concurrency: Annotated[
+        int, Field(ge=1, le=256),
+        Note("Requests for bytes at once, over all models; two more for small models while a large one is fetched."),
+    ] = 8  # fmt: skip
     bandwidth_limit_bytes_per_second: Annotated[int, Field(ge=0), Note("Over all downloads; 0: none.")] = 0
     shutdown_grace_seconds: Annotated[
         float, Field(ge=1, le=3600), Note("Time to finish or park work after SIGTERM.")
@@ -130,10 +135,31 @@ class Settings(BaseModel):
     ] = None
 
     # Telling
-    notify_webhook_urls: Annotated[Urls, Note("Told after each publish and rejection.", in_effect=False)] = ()
-    notify_webhook_secret: Annotated[SecretStr | None, Optional, Note("Signs the webhooks.", in_effect=False)] = None
+    notify_webhook_urls: Annotated[Urls, Note("Told after each publish, rejection and withdrawal.")] = ()
+    notify_webhook_secret: Annotated[
+        SecretStr | None, Optional, AfterValidator(webhook_secret),
+        Note("Signs the webhooks: any text, or `whsec_` and base64."),
+    ] = None  # fmt: skip
+    notify_allow_link_local: Annotated[
+        bool, Note("Webhooks may go to link-local, metadata and multicast addresses too.")
+    ] = False
     notify_exec: Annotated[
-        str | None, Optional, Note("A command run after each publish and rejection.", in_effect=False)
+        Command | None, Optional,
+        Note("A command, without a shell, run after each publish, rejection and withdrawal."),
+    ] = None  # fmt: skip
+    publish_hook: Annotated[
+        Command | None, Optional,
+        Note("A command run before a new revision is published; an exit code but 0 refuses it."),
+    ] = None  # fmt: skip
+    hook_timeout_seconds: Annotated[
+        float, Field(gt=0, le=3600), Note("NOTIFY_EXEC and PUBLISH_HOOK are ended after so long.")
+    ] = 60.0
+    kubernetes_notify: Annotated[
+        Literal["off", "annotate", "restart"], one_of("off", "annotate", "restart"),
+        Note("After a publication, workloads of the own namespace are annotated with the revision, or restarted."),
+    ] = "off"  # fmt: skip
+    kubernetes_selector: Annotated[
+        str | None, Optional, Note("Labels of those workloads, as kubectl takes them: `app=tts`.")
     ] = None
     http_host: Annotated[str, Field(min_length=1), Note("Address that the HTTP interface listens on.")] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
     http_port: Annotated[int, Field(ge=0, le=65535), Note("Its port; 0: a free one.")] = 8080
@@ -141,7 +167,7 @@ class Settings(BaseModel):
         "http://127.0.0.1:8080"
     )
     api_token: Annotated[
-        SecretStr | None, Optional, Note("Bearer token for the API's writing calls.", in_effect=False)
+        SecretStr | None, Optional, Note("Bearer token for the API's writing calls; without it they are off.")
     ] = None
     app_env: Annotated[
         Literal["production", "development"], one_of("production", "development"),

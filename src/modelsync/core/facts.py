@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from modelsync.core.damage import Finding
 from modelsync.core.health import Status
@@ -133,6 +134,25 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """Readers keep the revision whatever the bucket has. `pin`: why; `rolled_back`: they saw another one before."""
+
+    model: ModelId
+    revision: Revision
+    pin: str
+    rolled_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    """The bucket decides again what readers of the model see; they saw this revision until then."""
+
+    model: ModelId
+    revision: Revision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelGone:
     """Readers see a model that the bucket has had no more `since`, in seconds since the epoch."""
 
@@ -208,7 +228,8 @@ class ModelKnown:
     Attributes:
         model, revision, published_at: what readers see, and since when.
         damage: what is wrong with its files.
-        in_step: the bucket has it too.
+        in_step: the bucket has it too, or the model is pinned.
+        pinned: it stays so whatever the bucket has.
     """
 
     model: ModelId
@@ -216,6 +237,7 @@ class ModelKnown:
     published_at: float
     damage: str | None = None
     in_step: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +298,61 @@ class UploadLeft:
     model: ModelId
     path: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTold:
+    """A receiver took a notice, at so many attempts. `happening`: what the notice tells of."""
+
+    receiver: str
+    notice_id: str
+    model: ModelId
+    happening: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeDelayed:
+    """A receiver could not be told; the next attempt is made after `wait_seconds`."""
+
+    receiver: str
+    notice_id: str
+    model: ModelId
+    reason: str
+    attempt: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeLost:
+    """A receiver will not be told: `refused`, `given_up` after the last attempt, or `dropped` from the queue."""
+
+    receiver: str
+    notice_id: str
+    model: ModelId
+    happening: str
+    outcome: Literal["refused", "given_up", "dropped"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookRan:
+    """A command of the operator's ended: `notify` or `publish`.
+
+    Attributes:
+        hook, model: which one, and what it was run for.
+        outcome: `ok`, `failed` (an exit code but 0), `timeout` or `not_started`.
+        code: its exit code, if it has one.
+        seconds: how long it ran.
+        output: the end of what it wrote, on one line.
+    """
+
+    hook: str
+    model: ModelId
+    outcome: str
+    code: int | None
+    seconds: float
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +512,8 @@ Fact = (
     | RequestRetried
     | FileVerified
     | Published
+    | Pinned
+    | Unpinned
     | ModelGone
     | ModelBack
     | Unpublished
@@ -450,6 +529,10 @@ Fact = (
     | BytesSent
     | FileUploaded
     | UploadLeft
+    | NoticeTold
+    | NoticeDelayed
+    | NoticeLost
+    | HookRan
     | EventHandled
     | MessageUnparsable
     | StoreCalled

@@ -86,6 +86,17 @@ def queue_check(answer: str, *, redrives: bool | None, unreadable: bool) -> tupl
     )
 
 
+def notifications_check(troubled: Mapping[str, str]) -> tuple[Status, str]:
+    """Judge the receivers of notices.
+
+    Args:
+        troubled: those that cannot be told, and why.
+    """
+    if not troubled:
+        return Status.HEALTHY, "every receiver of notices can be told"
+    return Status.DEGRADED, "; ".join(f"{name}: {reason}" for name, reason in sorted(troubled.items()))
+
+
 def silent(beats: Mapping[str, tuple[float, float]], now: float) -> dict[str, float]:
     """Return the loops that have not beaten within their limit, and for how long.
 

@@ -96,10 +96,11 @@ class Manifest(Record):
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A revision that was current once, and until when."""
+    """A revision that was current once, and until when. `rolled_back`: a rollback took it from its readers."""
 
     revision: Revision
     superseded_at: float
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,33 @@ class Current(Record):
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
         return found | {"previous": tuple(Superseded(**record) for record in found["previous"])}
+
+
+def succeed(
+    before: Current | None,
+    manifest: Manifest,
+    *,
+    now: float,
+    listing: Digest,
+    pin: str | None,
+    rolled_back: bool = False,
+) -> Current:
+    """What the record says once readers see a revision.
+
+    Args:
+        before: what it says until then.
+        manifest: the revision's.
+        now: seconds since the epoch.
+        listing: names the listing of the bucket that the revision is in step with.
+        pin: why it stays whatever the bucket has.
+        rolled_back: it takes the place of one that is not to be gone back to.
+    """
+    previous = tuple(old for old in (before.previous if before else ()) if old.revision != manifest.revision)
+    if before is not None and before.revision != manifest.revision:
+        withdrawn = before.unpublished_at is not None
+        left = Superseded(before.revision, before.unpublished_at or now, rolled_back and not withdrawn)
+        previous = (left, *previous)
+    return Current(manifest.model, manifest.revision, listing, now, previous, pin)
 
 
 @dataclass(frozen=True, slots=True)

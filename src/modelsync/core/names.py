@@ -7,11 +7,12 @@ would read differently, is refused here and never reaches the volume.
 from __future__ import annotations
 
 import fnmatch
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NewType
+from functools import cached_property, lru_cache
+from typing import NamedTuple, NewType
 from urllib.parse import quote, unquote
 
 ModelId = NewType("ModelId", str)
@@ -19,6 +20,9 @@ ModelId = NewType("ModelId", str)
 
 RelPath = NewType("RelPath", str)
 """Path of a file below its model: safe to join to a directory."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}")
+"""Names of which `unsafe` has nothing to say."""
 
 RESERVED = ".modelsync"
 MAX_SEGMENT_BYTES = 255  # NAME_MAX of the file systems in question
@@ -54,7 +58,11 @@ class Naming:
 
     def is_known(self, path: str) -> bool:
         """Whether a path ends like a file that is published."""
-        return path.lower().endswith(self.weight_extensions + self.companion_extensions)
+        return path.lower().endswith(self._known_extensions)
+
+    @cached_property
+    def _known_extensions(self) -> tuple[str, ...]:
+        return self.weight_extensions + self.companion_extensions
 
     def selects(self, model: str) -> bool:
         """Whether `MODEL_INCLUDE` and `MODEL_EXCLUDE` let the model through."""
@@ -74,8 +82,7 @@ class Naming:
         return f"{self.prefix}{model}" if self.is_weight(model) else f"{self.prefix}{model}/"
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(NamedTuple):
     """The key is a file of a model (or its commit file). `single`: the object is the whole model."""
 
     model: ModelId
@@ -125,6 +132,33 @@ def locate(key: str, naming: Naming) -> Located | Refused | Ignored:
     return Located(ModelId(model), RelPath(path), single)
 
 
+class Locator:
+    """Does what `locate` does, for one key after the other: what neighbours in a listing share is judged once."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._naming = naming
+        self._directory: str | None = None
+        self._model: ModelId | None = None
+        self._inside = ""
+
+    def __call__(self, key: str) -> Located | Refused | Ignored:
+        """Say which file of which model a key is."""
+        cut = key.rfind("/") + 1
+        directory, name = key[:cut], key[cut:]
+        if directory != self._directory:
+            self._enter(directory)
+        if self._model is None or not self._naming.is_known(name) or not _PLAIN.fullmatch(name):
+            return locate(key, self._naming)
+        return Located(self._model, RelPath(self._inside + name))
+
+    def _enter(self, directory: str) -> None:
+        """Judge a directory by its commit file: every plain name beside it is a file of the same model."""
+        self._directory, self._model = directory, None
+        match locate(directory + self._naming.commit_file, self._naming):
+            case Located(model=model, path=path, single=False):
+                self._model, self._inside = model, path.removesuffix(self._naming.commit_file)
+
+
 @lru_cache(maxsize=256)
 def _no_model(name: str) -> str | None:
     """Remembered, since a listing has the files of one model side by side."""
@@ -163,6 +197,7 @@ def unsafe_model(model: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def encode(model: str) -> str:
     """Turn a model's name into one directory name, reversibly."""
     return quote(model, safe="")
@@ -205,7 +240,7 @@ def clash(paths: Sequence[str]) -> str | None:
             return f"{other!r} and {path!r} are one name on a volume that ignores case or normalises Unicode"
     directories: dict[str, str] = {}
     for path in paths:
-        for parent in parents(path):
+        for parent in parents(path) if "/" in path else ():
             folded = fold(parent)
             if folded in files:
                 return f"{files[folded]!r} would have to be a file and the directory of {path!r}"

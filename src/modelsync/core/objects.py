@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import NewType
+from typing import NamedTuple, NewType
 
-from modelsync.core.names import Located, ModelId, Naming, Refused, RelPath, clash, locate
+from modelsync.core.names import Ignored, Located, Locator, ModelId, Naming, Refused, RelPath, clash
 
 Revision = NewType("Revision", str)
 """Name of one content of a model: 32 hex digits."""
@@ -17,8 +16,7 @@ Digest = NewType("Digest", str)
 """Name of one listing of a model's objects: 32 hex digits."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteObject:
+class RemoteObject(NamedTuple):
     """One object as a listing gives it.
 
     Attributes:
@@ -44,8 +42,7 @@ class Upload:
     begun_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """One object in its role as a file of a model."""
 
     path: RelPath
@@ -101,18 +98,29 @@ def _version(remote: RemoteObject) -> str:
 
 
 def _digest(entries: Iterable[tuple[str, int, str]]) -> str:
-    digest = hashlib.sha256()
-    for path, size_bytes, etag in sorted(entries):
-        digest.update(f"{path}\0{size_bytes}\0{etag}\n".encode())
-    return digest.hexdigest()[:32]
+    lines = [f"{path}\0{size_bytes}\0{etag}\n" for path, size_bytes, etag in sorted(entries)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
 
 
 @dataclass
 class _Gathering:
+    model: ModelId
+    objects: int = 0
     files: list[ModelFile] = field(default_factory=list)
     lone: list[ModelFile] = field(default_factory=list)
     commit: RemoteObject | None = None
     refused: list[str] = field(default_factory=list)
+
+    def take(self, remote: RemoteObject, place: Located | Refused, naming: Naming) -> None:
+        self.objects += 1
+        if isinstance(place, Refused):
+            self.refused.append(place.reason)
+        elif place.single:
+            self.lone.append(ModelFile(place.path, remote))
+        elif place.path == naming.commit_file:
+            self.commit = remote
+        else:
+            self.files.append(ModelFile(place.path, remote))
 
 
 def gather(model: ModelId, objects: Iterable[RemoteObject], naming: Naming) -> Snapshot | None:
@@ -120,24 +128,27 @@ def gather(model: ModelId, objects: Iterable[RemoteObject], naming: Naming) -> S
 
     Objects of other models may be mixed in and are passed over.
     """
-    found = _Gathering()
+    found, locate = _Gathering(model), Locator(naming)
     for remote in objects:
-        match locate(remote.key, naming):
-            case Refused(model=held, reason=reason) if held == model:
-                found.refused.append(reason)
-            case Located(model=held, path=path, single=single) if held == model:
-                if path == naming.commit_file and not single:
-                    found.commit = remote
-                else:
-                    (found.lone if single else found.files).append(ModelFile(path, remote))
-            case _:
-                pass
-    return _snapshot(model, found, naming)
+        place = locate(remote.key)
+        if not isinstance(place, Ignored) and place.model == model:
+            found.take(remote, place, naming)
+    return _snapshot(found, naming)
 
 
-def gather_all(
-    objects: Iterable[RemoteObject], naming: Naming
-) -> Iterator[tuple[ModelId, tuple[RemoteObject, ...]] | Refused]:
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What stands together in a listing of one model: so many objects, and what they are together.
+
+    `snapshot` is None if they are no model.
+    """
+
+    model: ModelId
+    objects: int
+    snapshot: Snapshot | None
+
+
+def gather_all(objects: Iterable[RemoteObject], naming: Naming) -> Iterator[Gathered | Refused]:
     """Split a listing in key order into models, one at a time, so that memory does not grow with it.
 
     All keys of one model stand together in a listing, except that a lone object and a directory
@@ -145,36 +156,39 @@ def gather_all(
     comes twice, and whoever cares lists it by itself.
 
     Yields:
-        A model's name with its relevant objects, or a key that names no model and why.
+        A model with its relevant objects, or a key that names no model and why.
     """
+    found, locate = None, Locator(naming)
+    for remote in objects:
+        place = locate(remote.key)
+        if isinstance(place, Ignored):
+            continue
+        if place.model is None:
+            yield place
+            continue
+        if found is None or found.model != place.model:
+            if found is not None:
+                yield _gathered(found, naming)
+            found = _Gathering(place.model)
+        found.take(remote, place, naming)
+    if found is not None:
+        yield _gathered(found, naming)
 
-    def owner(remote: RemoteObject) -> ModelId | Refused | None:
-        match locate(remote.key, naming):
-            case Located(model=model):
-                return model
-            case Refused(model=None) as refused:
-                return refused
-            case Refused(model=model):
-                return model
-        return None
 
-    for who, group in groupby(objects, key=owner):
-        if isinstance(who, Refused):
-            yield who
-        elif who is not None:
-            yield who, tuple(group)
+def _gathered(found: _Gathering, naming: Naming) -> Gathered:
+    return Gathered(found.model, found.objects, _snapshot(found, naming))
 
 
-def _snapshot(model: ModelId, found: _Gathering, naming: Naming) -> Snapshot | None:
+def _snapshot(found: _Gathering, naming: Naming) -> Snapshot | None:
     files = sorted(found.files, key=lambda file: file.path)
     if not found.refused and not any(naming.is_weight(file.path) for file in [*files, *found.lone]):
         return None
     if found.lone and (files or found.commit):
-        found.refused.append(f"{model!r} is an object and a prefix at once")
+        found.refused.append(f"{found.model!r} is an object and a prefix at once")
     if (reason := clash([file.path for file in files])) is not None:
         found.refused.append(reason)
     return Snapshot(
-        model=model,
+        model=found.model,
         files=tuple(files or found.lone),
         commit=found.commit,
         single=not files,

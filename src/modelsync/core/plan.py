@@ -145,7 +145,7 @@ def _stands(record: Quarantine, listing: Digest) -> bool:
 
 def triage(
     snapshot: Snapshot, published: Published, *, s3_now: float, settle_seconds: float, quiet_seconds: float
-) -> Noop | Wait | Refuse | None:
+) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
 
     Args:
@@ -156,8 +156,8 @@ def triage(
         quiet_seconds: since the last event that told of the model.
     """
     current = published.current
-    if current is not None and current.pin is not None and not published.damage:
-        return Noop(f"pinned to {current.revision}: {current.pin}")
+    if (pinned := _keep_to_pin(published)) is not None:
+        return pinned
     listing = snapshot.digest
     if current is not None and current.listing == listing and published.consistent and published.linked is not None:
         return Noop("the bucket has not changed since it was published")
@@ -174,6 +174,18 @@ def triage(
             return Wait(f"the newest object is {max(age, 0):.1f} s old: settling", seconds)
         if quiet_seconds < settle_seconds:
             return Wait(f"the last event is {quiet_seconds:.1f} s old: settling", settle_seconds - quiet_seconds)
+    return None
+
+
+def _keep_to_pin(published: Published) -> Noop | Switch | None:
+    """What a pin asks for; None without one, or if its revision cannot be used."""
+    current = published.current
+    if current is None or current.pin is None:
+        return None
+    if published.consistent:
+        return Noop(f"pinned to {current.revision}: {current.pin}")
+    if current.revision in published.kept:
+        return Switch(current.revision, f"pinned to {current.revision}: readers are led back to it")
     return None
 
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from modelsync.core.manifest import Published, Quarantine
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.rollout import Consumer, Rollout
+from modelsync.core.words import moment
 
 
 class State(StrEnum):
@@ -41,6 +43,7 @@ class ModelStatus:
         reason: why readers do not see what the bucket has, if so.
         event_at: when S3 says that the last change was made that an event told of.
         synced_at: when it was last found, or brought, in step with the bucket.
+        pinned: it stays at its revision whatever the bucket has.
     """
 
     model: ModelId
@@ -50,6 +53,7 @@ class ModelStatus:
     reason: str | None = None
     event_at: float | None = None
     synced_at: float | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,9 @@ class ModelView:
         revisions: what is whole on the volume, the current one first, then the youngest.
         refusal: the last version that was refused, whatever became of it since.
         event_at: when S3 says that the last change was made that an event told of.
-        synced_at: when it was last found, or brought, in step with the bucket.
+        synced_at: when it was last found, or brought, in step with the bucket; None while it is pinned.
+        consumers: applications that have reported lately which revision they run; told of one model alone.
+        rollout: how far the revision has come with them.
     """
 
     id: ModelId
@@ -98,6 +104,8 @@ class ModelView:
     refusal: Refusal | None = None
     event_at: float | None = None
     synced_at: float | None = None
+    consumers: tuple[Consumer, ...] = ()
+    rollout: Rollout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +127,18 @@ def view_of(model: ModelId, published: Published, known: ModelStatus | None) -> 
     current = published.current
     refusal = max(published.quarantined, key=lambda record: record.rejected_at, default=None)
     state, reason = (known.state, known.reason) if known else _by_volume(published, refusal)
+    pin = current.pin if current else None
     return ModelView(
         id=model,
         revision=published.linked,
         state=state,
         published_at=current.published_at if current else None,
-        reason=reason or (f"pinned: {current.pin}" if current and current.pin is not None else None),
-        pinned=current is not None and current.pin is not None,
+        reason=reason if pin is None else f"pinned: {pin}" + (f"; {reason}" if reason else ""),
+        pinned=pin is not None,
         revisions=_revisions(published),
         refusal=Refusal(refusal.revision, refusal.rule, refusal.reason, refusal.rejected_at) if refusal else None,
         event_at=known.event_at if known else None,
-        synced_at=known.synced_at if known else None,
+        synced_at=known.synced_at if known and pin is None else None,
     )
 
 
@@ -142,6 +151,8 @@ def _by_volume(published: Published, refusal: Quarantine | None) -> tuple[State,
         return State.PUBLISHED, None
     if published.leftover:
         return State.WAITING, "its first download has begun"
+    if current is not None and current.unpublished_at is not None:
+        return State.ABSENT, f"it left the bucket, and its link was withdrawn at {moment(current.unpublished_at)}"
     return State.ABSENT, "no revision is published"
 
 

@@ -70,7 +70,8 @@ def check_bytes(record: FileRecord, size_bytes: int, crc64nvme: str) -> Finding 
 
 def check_link(published: Published) -> Finding | None:
     """Say whether readers of a model see the revision on record."""
-    recorded = published.current.revision if published.current else None
+    current = published.current
+    recorded = current.revision if current is not None and current.unpublished_at is None else None
     if recorded == published.linked:
         return None
     return Finding(Kind.LINK, "", recorded or "on record", published.linked or "not there")

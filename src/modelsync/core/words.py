@@ -12,6 +12,11 @@ _SIZES = ("bytes", "KiB", "MiB", "GiB")
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
+def instant(seconds: float) -> datetime:
+    """A time since the epoch as one in UTC; what no date can tell becomes the first or last that can."""
+    return datetime.fromtimestamp(min(max(seconds, 0), _LAST_SECOND), UTC)
+
+
 def moment(seconds: float) -> str:
     """A time since the epoch.
 
@@ -19,7 +24,7 @@ def moment(seconds: float) -> str:
         >>> moment(0.9)
         '1970-01-01 00:00:00 UTC'
     """
-    return f"{datetime.fromtimestamp(int(min(max(seconds, 0), _LAST_SECOND)), UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{instant(seconds):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def some(names: Iterable[str]) -> str:

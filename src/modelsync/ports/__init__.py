@@ -8,7 +8,7 @@ bounded by its adapter's time-outs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -301,6 +301,10 @@ class Staging(Protocol):
         """
         ...
 
+    def present(self, wanted: Collection[RelPath]) -> str:
+        """Leave only these files, and tell the path of the directory that holds them."""
+        ...
+
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name. Not visible to readers yet."""
         ...
@@ -346,12 +350,27 @@ class Volume(Protocol):
         """What the volume says of a model, known or not."""
         ...
 
+    def glance(self, model: ModelId) -> Published:
+        """The same by fewer calls: enough to find that a model is in step, not to find that it is not.
+
+        Of the kept revisions it has only the one that readers see, of refusals none.
+        """
+        ...
+
     def records(self) -> Iterator[Current]:
         """The record of each model that has one, as it is right now."""
         ...
 
     def manifest(self, model: ModelId, revision: Revision) -> Manifest | None:
         """The manifest of a kept revision; None if it is not there or cannot be read."""
+        ...
+
+    def history(self, model: ModelId) -> Collection[Revision]:
+        """Revisions whose manifests are kept, on the volume or not: those that the record names, some twenty."""
+        ...
+
+    def recall(self, model: ModelId, revision: Revision) -> Manifest | None:
+        """A manifest of the history; None if it is not there or cannot be read."""
         ...
 
     def entries(self, model: ModelId, revision: Revision) -> Sequence[Entry]:
@@ -427,7 +446,9 @@ class Writer(Protocol):
         ...
 
     def publish(self, current: Current, manifest: Manifest) -> None:
-        """Switch readers to a sealed revision, durably and at once, and put it on record.
+        """Switch readers to a sealed revision, durably and at once, and put it on record and into the history.
+
+        A crash leaves the old revision with the old record or, after `mend`, the new one with the new.
 
         Args:
             current: what the record will say.

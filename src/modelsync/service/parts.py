@@ -19,12 +19,14 @@ from modelsync.app.decide import Decider
 from modelsync.app.dirty import DirtyModels
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
+from modelsync.app.refetch import Refetcher
 from modelsync.app.sync import ModelSync
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import Fact
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.telling import publish_hook
 
 
 class FanOut:
@@ -57,6 +59,7 @@ class Parts:
     fetcher: Fetcher
     sync: ModelSync
     comparison: Comparison
+    refetch: Refetcher
     collector: Collector
 
     def close(self) -> None:
@@ -83,6 +86,25 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     collector = Collector(volume, clock, observe, options.collect(settings))
     observe.add(collector)
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
+    sync = ModelSync(
+        store=store,
+        volume=volume,
+        fetcher=fetcher,
+        decider=Decider(
+            store=store,
+            volume=volume,
+            namespace=namespace,
+            clock=clock,
+            observe=observe,
+            options=options.decide(settings),
+        ),
+        breaker=breaker,
+        clock=clock,
+        observe=observe,
+        make_room=collector.make_room,
+        options=options.sync(settings),
+        hook=publish_hook(settings, observe),
+    )
     return Parts(
         clock=clock,
         board=board,
@@ -92,24 +114,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
         volume=volume,
         dirty=dirty,
         fetcher=fetcher,
-        sync=ModelSync(
-            store=store,
-            volume=volume,
-            fetcher=fetcher,
-            decider=Decider(
-                store=store,
-                volume=volume,
-                namespace=namespace,
-                clock=clock,
-                observe=observe,
-                options=options.decide(settings),
-            ),
-            breaker=breaker,
-            clock=clock,
-            observe=observe,
-            make_room=collector.make_room,
-            options=options.sync(settings),
-        ),
+        sync=sync,
         comparison=Comparison(
             store=store,
             volume=volume,
@@ -117,6 +122,13 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             naming=options.naming(settings),
             breaker=breaker,
             rules=options.deletions(settings),
+            clock=clock,
+            observe=observe,
+        ),
+        refetch=Refetcher(
+            bring=sync.bring,
+            naming=options.naming(settings),
+            source=options.sync(settings).source,
             clock=clock,
             observe=observe,
         ),

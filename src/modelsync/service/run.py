@@ -12,28 +12,38 @@ from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.sqs import SqsQueue, sqs_client
 from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
+from modelsync.app.consumers import Consumers
+from modelsync.app.feed import Feed
 from modelsync.app.janitor import Janitor
 from modelsync.app.models import Models
+from modelsync.app.overrides import Overrides
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
 from modelsync.app.supervisor import Supervisor
+from modelsync.app.teller import Teller
 from modelsync.app.worker import Worker
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
 from modelsync.core.health import Status, queue_check
+from modelsync.core.names import ModelId
+from modelsync.core.rollback import Overridden
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
-from modelsync.service.parts import Parts, build_parts, preflight
+from modelsync.service.parts import FanOut, Parts, build_parts, preflight
+from modelsync.service.telling import build_teller
 from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.server import HttpServer
+from modelsync.web.writing import Commands
 
 _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
 COMPARE = "compare"
+_TELL_SECONDS = 5.0  # of the grace, for notices that wait
+_BUSY_PATIENCE_SECONDS = 10.0
 _PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
@@ -48,6 +58,9 @@ class Service:
     consumers: Sequence[Consumer]
     http: HttpServer
     wakes: SimpleQueue[str]
+    teller: Teller
+    feed: Feed
+    stop: threading.Event
 
     @classmethod
     def build(
@@ -63,9 +76,13 @@ class Service:
         Raises:
             ConfigurationError: with all that an operator needs to know.
         """
-        board = Board(SystemClock())
-        metrics = Metrics(board.models)
-        parts = build_parts(configuration, board=board, sinks=[metrics, FactLogger(), *sinks])
+        clock, settings = SystemClock(), configuration.settings
+        board, feed = Board(clock), Feed(clock, options.origin(settings))
+        consuming = Consumers(clock, board.models)
+        metrics = Metrics(board.models, consuming.rollouts)
+        sinks = [metrics, FactLogger(), feed, *sinks]
+        teller = build_teller(settings, FanOut([board, *sinks]), feed.notice)
+        parts = build_parts(configuration, board=board, sinks=[*sinks, teller])
         preflight(parts)
         reconciler = Reconciler(
             comparison=parts.comparison,
@@ -77,7 +94,7 @@ class Service:
         )
         wakes = wakes or SimpleQueue()
         supervisor = Supervisor(parts.clock, on_failure=lambda name: wakes.put(f"{name} failed"))
-        models = Models(parts.volume, board.models)
+        models = Models(parts.volume, board.models, consuming)
         views = Views(
             checks=board.checks,
             not_ready=_readiness(board),
@@ -85,14 +102,19 @@ class Service:
             metrics=metrics.render,
             model=models.one,
             models=models.page,
+            activity=feed.activity,
+            subscribe=feed.subscribe,
+            report=consuming.report,
         )
         consumers = _consumers(configuration, parts)
-        http = HttpServer(options.http(configuration.settings), make_api(views))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes)
+        stop = threading.Event()
+        http_options = options.http(configuration.settings)
+        http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token)))
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, stop)
 
     def run(self) -> int:
         """Run until `stop` is called or a loop fails; return the exit code."""
-        draining, stop = threading.Event(), threading.Event()
+        draining, stop = threading.Event(), self.stop
         self._start(draining, stop)
         # SimpleQueue is the one thing that a signal handler may touch at any moment.
         while (why := self.wakes.get()) == COMPARE:
@@ -117,6 +139,7 @@ class Service:
             )
         )
         self.http.start()
+        self.teller.start(self.supervisor)
         for number in range(self.configuration.settings.sync_workers):
             worker = Worker(parts.dirty, parts.sync, parts.observe)
             spawn(f"worker-{number}", worker.run, stop, silence_seconds=_WORKER_SILENCE_SECONDS)
@@ -153,7 +176,37 @@ class Service:
         for loop in ("scrub", "collect"):
             self.supervisor.join(loop, now + grace_seconds)
         self.parts.close()
+        left_seconds = now + grace_seconds - self.parts.clock.monotonic()
+        self.teller.finish(self.supervisor, max(min(left_seconds, _TELL_SECONDS), 0.0))
+        self.feed.close()
         self.http.stop()
+
+
+def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Commands:
+    """What the API may do; `stop` parks it."""
+    overrides = Overrides(
+        volume=parts.volume,
+        refetch=parts.refetch,
+        clock=parts.clock,
+        observe=parts.observe,
+        by="API",
+        stop=stop,
+        patience_seconds=_BUSY_PATIENCE_SECONDS,
+    )
+
+    def unpin(model: ModelId) -> Overridden:
+        answer = overrides.unpin(model)
+        if answer.changed:
+            parts.dirty.mark(model, why="unpinned")
+        return answer
+
+    return Commands(
+        token=token,
+        sync=lambda model: parts.dirty.mark(model, why="API"),
+        rollback=overrides.rollback,
+        pin=overrides.pin,
+        unpin=unpin,
+    )
 
 
 def _consumers(configuration: Configuration, parts: Parts) -> list[Consumer]:

@@ -127,6 +127,10 @@ class FactLogger:
                 say("info", "published", model=model, revision=revision, sync_id=sync_id, previous=done.previous,
                     files=done.files, size_bytes=done.size_bytes, event_to_publish_seconds=late,
                     reason=done.reason)  # fmt: skip
+            case facts.Pinned(model, revision, pin):
+                say("info", "pinned", model=model, revision=revision, reason=pin)
+            case facts.Unpinned(model, revision, reason):
+                say("info", "unpinned", model=model, revision=revision, reason=reason)
             case facts.ModelGone() | facts.ModelBack() | facts.Unpublished():
                 self._left(fact)
             case facts.RevisionRejected(model, revision, sync_id, rule, reason):
@@ -150,6 +154,8 @@ class FactLogger:
             case facts.ScrubFinished(found):
                 say("info", "scrub finished", files=found.files, size_bytes=found.size_bytes, damaged=found.damaged,
                     started_at=found.started_at)  # fmt: skip
+            case facts.NoticeTold() | facts.NoticeDelayed() | facts.NoticeLost() | facts.HookRan():
+                self._told(fact)
             case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
                 say("info", "revision removed", model=model, revision=revision, why=why.value, reason=reason,
                     size_bytes=size_bytes or None)  # fmt: skip
@@ -187,6 +193,21 @@ class FactLogger:
                 log("info", "in the bucket again", model=model)
             case facts.Unpublished(model, revision, sync_id, reason):
                 log("warning", "unpublished", model=model, revision=revision, sync_id=sync_id, reason=reason)
+
+    def _told(self, fact: facts.NoticeTold | facts.NoticeDelayed | facts.NoticeLost | facts.HookRan) -> None:
+        match fact:
+            case facts.NoticeTold(receiver, notice_id, model, happening, attempts):
+                log("info" if attempts > 1 else "debug", "told", receiver=receiver, notice_id=notice_id, model=model,
+                    happening=happening, attempts=attempts)  # fmt: skip
+            case facts.NoticeDelayed(receiver, notice_id, model, reason, attempt, wait_seconds):
+                log("warning", "not told, trying again", receiver=receiver, notice_id=notice_id, model=model,
+                    reason=reason, attempt=attempt, wait_seconds=round(wait_seconds, 3))  # fmt: skip
+            case facts.NoticeLost(receiver, notice_id, model, happening, outcome, reason):
+                log("error", "not told", receiver=receiver, notice_id=notice_id, model=model, happening=happening,
+                    outcome=outcome, reason=reason)  # fmt: skip
+            case facts.HookRan(hook, model, outcome, code, seconds, output):
+                log("info" if outcome == "ok" else "warning", "hook ran", hook=hook, model=model, outcome=outcome,
+                    exit_code=code, seconds=round(seconds, 3), output=output or None)  # fmt: skip
 
     def _finished(self, fact: facts.SyncFinished) -> None:
         level = "debug"

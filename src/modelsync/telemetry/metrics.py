@@ -24,6 +24,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.manifest import Scrubbed
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.rollout import Rollout
 
 Kind = Literal["counter", "gauge", "histogram"]
 Stability = Literal["stable", "experimental"]
@@ -74,6 +75,10 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_deletions_held", "gauge", "1", (), "stable",
                "1 while no model is withdrawn because too many would go at once."),
     MetricSpec("modelsync_models", "gauge", "models", ("state",), "stable", "Models by state."),
+    MetricSpec("modelsync_pinned_models", "gauge", "models", (), "stable",
+               "Models that stay at their revision whatever the bucket has."),
+    MetricSpec("modelsync_rollbacks_total", "counter", "models", (), "stable",
+               "Models switched back to an earlier revision, by this worker's API."),
     MetricSpec("modelsync_model_info", "gauge", "1", ("model", "revision"), "stable",
                "1 for the revision that readers of a model see."),
     MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
@@ -93,6 +98,16 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_volume_bytes", "gauge", "bytes", ("kind",), "stable", "The volume: total and free."),
     MetricSpec("modelsync_volume_errors_total", "counter", "errors", ("reason",), "stable",
                "Times that the volume failed or had no room: full, quota, io, read_only, permission, stale, other."),
+    MetricSpec("modelsync_notices_total", "counter", "notices", ("receiver", "outcome"), "stable",
+               "Notices by receiver (exec, kubernetes, webhook-1, …) and end (told, refused, given_up, dropped)."),
+    MetricSpec("modelsync_notice_retries_total", "counter", "attempts", ("receiver",), "experimental",
+               "Notices that could not be handed over and are tried again."),
+    MetricSpec("modelsync_hook_runs_total", "counter", "runs", ("hook", "outcome"), "stable",
+               "Runs of NOTIFY_EXEC (notify) and PUBLISH_HOOK (publish): ok, failed, timeout, not_started."),
+    MetricSpec("modelsync_hook_duration_seconds", "histogram", "seconds", ("hook",), "experimental",
+               "Time that a run of a hook took."),
+    MetricSpec("modelsync_consumers", "gauge", "consumers", ("model", "runs"), "stable",
+               "Consumers that reported lately: running what readers see (current), or something else (other)."),
     MetricSpec("modelsync_build_info", "gauge", "1", ("version",), "stable", "1, with the version."),
 )  # fmt: skip
 
@@ -110,15 +125,25 @@ class ModelView(Protocol):
         """What readers see."""
         ...
 
+    @property
+    def pinned(self) -> bool:
+        """It stays at its revision whatever the bucket has."""
+        ...
+
 
 class Metrics:
     """Implements `ports.Observer`; renders for Prometheus."""
 
-    def __init__(self, models: Callable[[], Mapping[ModelId, ModelView]]) -> None:
+    def __init__(
+        self,
+        models: Callable[[], Mapping[ModelId, ModelView]],
+        rollouts: Callable[[], Mapping[ModelId, Rollout]] = dict,
+    ) -> None:
         """Make all metrics.
 
         Args:
             models: asked at each scrape, so that models that are gone leave no series behind.
+            rollouts: asked likewise for how far revisions have come with their consumers.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, of use to nobody here
         self._registry = CollectorRegistry()
@@ -138,7 +163,7 @@ class Metrics:
                         spec.name, spec.help, spec.labels, buckets=_SECONDS, registry=self._registry
                     )
         self._gauges["modelsync_build_info"].labels(__version__).set(1)
-        self._registry.register(_Models(models))
+        self._registry.register(_Models(models, rollouts))
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
@@ -174,6 +199,8 @@ class Metrics:
                 if outcome is facts.Outcome.SUCCESS:
                     for stage, stage_seconds in stages.items():
                         self._observe("sync_stage_seconds", stage_seconds, stage)
+            case facts.Pinned(rolled_back=True):
+                self._count("rollbacks_total")
             case facts.Unpublished():
                 self._count("unpublished_total")
             case facts.DeletionsReviewed(gone, held):
@@ -181,6 +208,15 @@ class Metrics:
                 self._gauges["modelsync_deletions_held"].set(held)
             case facts.RevisionRejected(rule=rule):
                 self._count("rejected_total", rule)
+            case facts.NoticeTold(receiver=receiver):
+                self._count("notices_total", _short(receiver), "told")
+            case facts.NoticeLost(receiver=receiver, outcome=outcome):
+                self._count("notices_total", _short(receiver), outcome)
+            case facts.NoticeDelayed(receiver=receiver):
+                self._count("notice_retries_total", _short(receiver))
+            case facts.HookRan(hook=hook, outcome=outcome, seconds=seconds):
+                self._count("hook_runs_total", hook, outcome)
+                self._observe("hook_duration_seconds", seconds, hook)
             case facts.RequestRetried():
                 self._count("s3_retries_total")
             case facts.KeyRefused():
@@ -211,21 +247,36 @@ class Metrics:
                 pass
 
 
-_AT_SCRAPE = {"modelsync_models", "modelsync_model_info"}
+_AT_SCRAPE = {"modelsync_models", "modelsync_model_info", "modelsync_pinned_models", "modelsync_consumers"}
+
+
+def _short(receiver: str) -> str:
+    """A receiver without its address, which is no label."""
+    return receiver.partition(" ")[0]
 
 
 class _Models(Collector):
-    def __init__(self, models: Callable[[], Mapping[ModelId, ModelView]]) -> None:
+    def __init__(
+        self,
+        models: Callable[[], Mapping[ModelId, ModelView]],
+        rollouts: Callable[[], Mapping[ModelId, Rollout]],
+    ) -> None:
         self._models = models
+        self._rollouts = rollouts
         self._specs = {spec.name: spec for spec in TABLE if spec.name in _AT_SCRAPE}
 
     def collect(self) -> list[Metric]:
         families = {name: GaugeMetricFamily(name, spec.help, labels=spec.labels) for name, spec in self._specs.items()}
         states: dict[str, int] = {}
-        for model, view in self._models().items():
+        views = self._models()
+        for model, view in views.items():
             states[view.state] = states.get(view.state, 0) + 1
             if view.revision is not None:
                 families["modelsync_model_info"].add_metric([model, view.revision], 1)
         for state, number in states.items():
             families["modelsync_models"].add_metric([state], number)
+        for model, rollout in self._rollouts().items():
+            families["modelsync_consumers"].add_metric([model, "current"], rollout.current)
+            families["modelsync_consumers"].add_metric([model, "other"], rollout.consumers - rollout.current)
+        families["modelsync_pinned_models"].add_metric([], sum(view.pinned for view in views.values()))
         return list(families.values())

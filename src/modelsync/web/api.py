@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,14 @@ from pydantic import BaseModel
 
 from modelsync import __version__
 from modelsync.core.health import Check, Status, verdict
+from modelsync.core.notices import Activity
 from modelsync.core.status import ModelPage, ModelView
+from modelsync.ports.live import Subscribe
+from modelsync.web.bodies import BoundedBodies
+from modelsync.web.consumers import Report, add_consumers
+from modelsync.web.events import add_events
 from modelsync.web.models import add_models
+from modelsync.web.writing import Commands, add_writing
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,9 @@ class Views:
         metrics: Prometheus' text format.
         model: a model by its name, or None if there is none.
         models: at most so many models after a name; "" is before all.
+        activity: the newest activity, at most so much, of one model or of all.
+        subscribe: begins to read the stream of events.
+        report: takes which revision of a model a consumer runs.
     """
 
     checks: Callable[[], Mapping[str, Check]]
@@ -35,6 +44,9 @@ class Views:
     metrics: Callable[[], bytes]
     model: Callable[[str], ModelView | None]
     models: Callable[[int, str], ModelPage]
+    activity: Callable[[int, str | None], Sequence[Activity]]
+    subscribe: Subscribe
+    report: Report
 
 
 class CheckAnswer(BaseModel):
@@ -59,7 +71,7 @@ class ProbeAnswer(BaseModel):
     reason: str | None = None
 
 
-def make_api(views: Views) -> FastAPI:
+def make_api(views: Views, commands: Commands) -> FastAPI:
     """Build the application."""
     api = FastAPI(
         title="modelsync",
@@ -67,6 +79,7 @@ def make_api(views: Views) -> FastAPI:
         description="Keeps AI models on a shared volume in step with S3.",
         redoc_url=None,
     )
+    api.add_middleware(BoundedBodies)
 
     # `def` endpoints would cost a thread pool and a hop; none of these blocks.
     @api.get("/health", response_model=HealthAnswer, responses={503: {"model": HealthAnswer}}, tags=["probes"])
@@ -100,6 +113,9 @@ def make_api(views: Views) -> FastAPI:
         """Metrics in Prometheus' text format."""
         return Response(views.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    add_consumers(api, model=views.model, report=views.report, token=commands.token)
+    add_events(api, activity=views.activity, subscribe=views.subscribe)
+    add_writing(api, commands, model=views.model)
     add_models(api, model=views.model, models=views.models)
     return api
 

@@ -12,6 +12,7 @@ from modelsync.errors import ConfigurationError
 from modelsync.web.options import HttpOptions
 
 _BACKLOG = 128
+_STUCK_MILLISECONDS = 60_000
 
 
 class HttpServer:
@@ -30,6 +31,8 @@ class HttpServer:
             raise ConfigurationError(
                 f"HTTP_HOST={options.host}, HTTP_PORT={options.port} cannot be listened on: {error}"
             ) from error
+        # A reader that takes nothing off the line does not keep its connection for ever.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STUCK_MILLISECONDS)
         self.port: int = self._socket.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -16,6 +16,16 @@ _MAX_SIZE_BYTES = 1 << 50  # far above what S3 stores
 _MAX_DEPTH = 16  # S3's answers have four levels
 _ETAG = re.compile(r"[ -~]{0,1024}")
 
+_TEXT = r"[^<>&\x00-\x1f\ufffe\uffff]*+"  # what XML takes as it stands
+_QUOTE = "(?:&quot;|&#34;)?"
+_REST = "|".join(f"<{name}>{_TEXT}</{name}>" for name in ("ChecksumAlgorithm", "ChecksumType", "StorageClass"))
+_ENTRY = re.compile(
+    f"<Contents><Key>({_TEXT})</Key><LastModified>({_TEXT})</LastModified><ETag>{_QUOTE}({_TEXT}){_QUOTE}</ETag>(?:{_REST})*"
+    f"<Size>({_TEXT})</Size>(?:{_REST})*</Contents>"
+)
+_Listed = tuple[list[tuple[str, str, str, str]], dict[str, str], Callable[[str], str]]
+"""Key, time, ETag and size of each object as they are written; the page's other fields; how its keys are decoded."""
+
 
 @dataclass(frozen=True)
 class ListPage:
@@ -39,11 +49,43 @@ def parse_list_page(data: bytes) -> ListPage:
     Raises:
         StoreUnavailable: it is none, breaks off, or does not say where it goes on.
     """
-    entries, top, decode = _parse_page(data, "ListBucketResult", "Contents")
-    objects = [_object(entry, decode) for entry in entries]
+    try:
+        entries, top, decode = _plain_entries(data) or _entries(data)
+        objects = [_object(decode, *entry) for entry in entries]
+    except (KeyError, ValueError, OverflowError) as error:
+        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {str(error)[:100]!r}") from error
     if top.get("IsTruncated") != "true":
         return ListPage(objects, None)
     return ListPage(objects, _marker(top, "NextContinuationToken"))
+
+
+def _entries(data: bytes) -> _Listed:
+    """Read a listing with all that XML allows."""
+    entries, top, decode = _parse_page(data, "ListBucketResult", "Contents")
+    return (
+        [(found["Key"], found["LastModified"], found.get("ETag", ""), found["Size"]) for found in entries],
+        top,
+        decode,
+    )
+
+
+def _plain_entries(data: bytes) -> _Listed | None:
+    """Read a listing whose entries are written as S3 writes them, in a quarter of the time; None for any other.
+
+    The entries must follow each other without a gap. What is left of the page, with one empty entry in their place,
+    is read as XML: that entry must stand where entries stand, so not in a comment or anywhere else.
+    """
+    try:
+        head, *found = _ENTRY.split(data.decode())
+    except UnicodeDecodeError:
+        return None
+    gaps = found[4::5]
+    if not gaps or any(gaps[:-1]):
+        return None
+    entries, top, decode = _parse_page(f"{head}<Contents/>{gaps[-1]}".encode(), "ListBucketResult", "Contents")
+    if entries != [{}]:
+        return None
+    return list(zip(found[0::5], found[1::5], found[2::5], found[3::5], strict=True)), top, decode
 
 
 def parse_upload_page(data: bytes) -> UploadPage:
@@ -112,16 +154,8 @@ def parse_fields(data: bytes, root: str) -> dict[str, str]:
     return fields
 
 
-def _object(entry: dict[str, str], decode: Callable[[str], str]) -> RemoteObject:
-    try:
-        remote = RemoteObject(
-            key=decode(entry["Key"]),
-            size_bytes=int(entry["Size"]),
-            etag=entry.get("ETag", "").strip('"'),
-            last_modified=datetime.fromisoformat(entry["LastModified"]).timestamp(),
-        )
-    except (KeyError, ValueError, OverflowError) as error:
-        raise StoreUnavailable(f"S3's listing has an entry that cannot be read: {str(error)[:100]!r}") from error
+def _object(decode: Callable[[str], str], key: str, modified: str, etag: str, size: str) -> RemoteObject:
+    remote = RemoteObject(decode(key), int(size), etag.strip('"'), datetime.fromisoformat(modified).timestamp())
     if not (0 <= remote.size_bytes <= _MAX_SIZE_BYTES and _ETAG.fullmatch(remote.etag)):
         raise StoreUnavailable(f"S3's listing has an impossible size or ETag for {remote.key[:100]!r}")
     return remote

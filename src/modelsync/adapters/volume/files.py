@@ -190,15 +190,16 @@ def make_directories(path: Path, below: Path) -> None:
         sync_directory(directory.parent)
 
 
-def read_if_there(path: Path) -> bytes | None:
+def read_if_there(path: str | Path) -> bytes | None:
     """A file's content, or None without the file."""
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def names_in(path: Path) -> list[str]:
+def names_in(path: str | Path) -> list[str]:
     """Names in a directory but temporary ones, sorted; none without the directory."""
     try:
         return sorted(name for name in os.listdir(path) if not name.startswith(TEMPORARY))

@@ -19,7 +19,7 @@ from modelsync.adapters.volume.paths import (
     manifest_of,
     revision_in,
 )
-from modelsync.adapters.volume.revisions import linked_directory
+from modelsync.adapters.volume.revisions import linked_name
 from modelsync.core.retention import Holding
 
 _IN_USE = {errno.ENOTEMPTY, errno.EBUSY}
@@ -32,14 +32,14 @@ def holdings_of(paths: ModelPaths) -> tuple[Holding, ...]:
         names = sorted(os.listdir(paths.revisions))
     except FileNotFoundError:
         return ()
-    linked = linked_directory(paths)
+    linked = linked_name(str(paths.base), paths.model)
     return tuple(_holding(paths, name, linked) for name in names)
 
 
-def _holding(paths: ModelPaths, name: str, linked: Path | None) -> Holding:
+def _holding(paths: ModelPaths, name: str, linked: str | None) -> Holding:
     directory = paths.revisions / name
     if name.startswith(TEMPORARY):
-        return Holding(paths.model, revision_in(directory), name, 0.0, renamed=True, whole=False)
+        return Holding(paths.model, revision_in(name), name, 0.0, renamed=True, whole=False)
     try:
         names = os.listdir(directory)
         made_at = directory.stat().st_mtime
@@ -50,10 +50,10 @@ def _holding(paths: ModelPaths, name: str, linked: Path | None) -> Holding:
             os.utime(lease_of(directory))
     return Holding(
         paths.model,
-        revision_in(directory),
+        revision_in(name),
         name,
         made_at,
-        linked=directory == linked,
+        linked=name == linked,
         whole=manifest_of(directory).name in names and damage_of(directory).name not in names,
         leased=not alone,
     )
@@ -85,7 +85,7 @@ def remove_holding(paths: ModelPaths, name: str) -> bool:
     directory = paths.revisions / name
     if not name.startswith(TEMPORARY):
         with lease_taken(directory) as alone:
-            if not alone or linked_directory(paths) == directory:
+            if not alone or linked_name(str(paths.base), paths.model) == name:
                 return False
             renamed = paths.revisions / temporary_name()
             directory.rename(renamed)

@@ -21,19 +21,15 @@ from modelsync.adapters.volume.files import (
     temporary_name,
     volume_errors,
 )
+from modelsync.adapters.volume.history import recall, remembered
 from modelsync.adapters.volume.holdings import holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, revision_in
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of
 from modelsync.adapters.volume.reading import chunks_of, entries_in
-from modelsync.adapters.volume.revisions import (
-    damage_in,
-    linked_directory,
-    read_manifest,
-    whole_directories,
-    whole_directory,
-)
+from modelsync.adapters.volume.revisions import read_manifest, whole_directories, whole_directory
+from modelsync.adapters.volume.survey import glance, linked_revision, read_current, survey
 from modelsync.adapters.volume.trial import try_steps
-from modelsync.adapters.volume.writer import LocalWriter, linked_revision, read_current, read_quarantine
+from modelsync.adapters.volume.writer import LocalWriter
 from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Reconciled, Scrubbed
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
@@ -51,6 +47,7 @@ class LocalVolume:
 
     def __init__(self, base: Path) -> None:
         self._base = base
+        self._text = str(base)
         self._own = base / RESERVED
         self._models = self._own / "models"
         self._reconcile = self._own / "reconcile.json"
@@ -105,27 +102,23 @@ class LocalVolume:
     def linked(self, model: ModelId) -> Revision | None:
         """The revision that the model's link points to, or None without a link of ours."""
         with volume_errors(f"read the link of {model}"):
-            return linked_revision(ModelPaths(self._base, model))
+            return linked_revision(self._text, model)
 
     def published(self, model: ModelId) -> Published:
         """What the volume says of a model."""
-        paths = ModelPaths(self._base, model)
         with volume_errors(f"read the record of {model}"):
-            linked = linked_directory(paths)
-            return Published(
-                current=read_current(paths),
-                linked=None if linked is None else revision_in(linked),
-                kept=frozenset(whole_directories(paths)),
-                quarantined=read_quarantine(paths),
-                leftover=paths.staging.exists(),
-                damage=() if linked is None else damage_in(linked),
-            )
+            return survey(self._text, model)
+
+    def glance(self, model: ModelId) -> Published:
+        """What readers see of a model."""
+        with volume_errors(f"read the record of {model}"):
+            return glance(self._text, model)
 
     def records(self) -> Iterator[Current]:
         """The record of each model that has one."""
         for model in self.models():
             with volume_errors(f"read the record of {model}"):
-                current = read_current(ModelPaths(self._base, model))
+                current = read_current(self._text, model)
             if current is not None:
                 yield current
 
@@ -133,6 +126,16 @@ class LocalVolume:
         """The manifest of a kept revision."""
         with volume_errors(f"read the manifest of {model}"):
             return read_manifest(ModelPaths(self._base, model), revision)
+
+    def history(self, model: ModelId) -> frozenset[Revision]:
+        """Revisions whose manifests are kept beyond them."""
+        with volume_errors(f"list the history of {model}"):
+            return remembered(ModelPaths(self._base, model))
+
+    def recall(self, model: ModelId, revision: Revision) -> Manifest | None:
+        """A manifest that was kept beyond its revision."""
+        with volume_errors(f"read the history of {model}"):
+            return recall(ModelPaths(self._base, model), revision)
 
     def entries(self, model: ModelId, revision: Revision) -> list[Entry]:
         """Every name below a kept revision's files but directories."""
@@ -152,7 +155,7 @@ class LocalVolume:
         """What the volume has of a model."""
         paths = ModelPaths(self._base, model)
         with volume_errors(f"look at the revisions of {model}"):
-            return Holdings(read_current(paths), holdings_of(paths))
+            return Holdings(read_current(self._text, model), holdings_of(paths))
 
     def weigh(self, held: Holding) -> Holding:
         """Fill in a directory's size and last use."""

@@ -12,16 +12,29 @@ import os
 from pathlib import Path
 
 from modelsync.adapters.volume.files import names_in, of_one_file
-from modelsync.adapters.volume.paths import ModelPaths, damage_of, manifest_of, revision_in
+from modelsync.adapters.volume.paths import (
+    DAMAGE,
+    MANIFEST,
+    ModelPaths,
+    damage_of,
+    directory_named,
+    manifest_of,
+    revision_in,
+)
 from modelsync.core.damage import NO_MANIFEST, Finding, Kind
 from modelsync.core.manifest import BadRecord, Damage, Manifest
+from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 
 
 def whole_directories(paths: ModelPaths) -> dict[Revision, Path]:
     """The directory of every revision that can be used."""
-    directories = [paths.revisions / name for name in names_in(paths.revisions)]
-    return {revision_in(directory): directory for directory in directories if _is_whole(directory)}
+    return {revision_in(name): paths.revisions / name for name in whole_names(os.fspath(paths.revisions))}
+
+
+def whole_names(revisions: str) -> list[str]:
+    """The names of the directories, among all of a model's revisions, that can be used."""
+    return [name for name in names_in(revisions) if _is_whole(f"{revisions}/{name}")]
 
 
 def whole_directory(paths: ModelPaths, revision: Revision) -> Path | None:
@@ -35,23 +48,22 @@ def free_directory(paths: ModelPaths, revision: Revision) -> Path:
     return next(paths.revisions / name for name in names if not os.path.lexists(paths.revisions / name))
 
 
-def linked_directory(paths: ModelPaths) -> Path | None:
-    """The revision's directory that the model's link leads to, there or not; None without a link of ours."""
+def linked_name(base: str, model: ModelId) -> str | None:
+    """The name of the revision's directory that the model's link leads to, there or not; None if it is not ours."""
+    link = f"{base}/{model}"
     try:
-        return paths.directory_of(os.readlink(paths.link))
+        return directory_named(base, model, os.readlink(link))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         # EINVAL: no symlink at all. `publish` says so when the model is to take its place.
-        if paths.link.exists():
+        if os.path.exists(link):
             return None
         raise
 
 
 def damage_in(directory: Path) -> tuple[Finding, ...]:
-    """What is known to be wrong with a revision's directory."""
-    if _is_whole(directory):
-        return ()
+    """What is known to be wrong with a revision's directory that is not whole."""
     data = _read(damage_of(directory))
     try:
         return (NO_MANIFEST,) if data is None else Damage.from_json(data).findings
@@ -79,6 +91,6 @@ def _read(path: Path) -> bytes | None:
         raise
 
 
-def _is_whole(directory: Path) -> bool:
+def _is_whole(directory: str) -> bool:
     names = names_in(directory)
-    return manifest_of(directory).name in names and damage_of(directory).name not in names
+    return MANIFEST in names and DAMAGE not in names

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from awscrt.checksums import crc64nvme
@@ -124,10 +124,12 @@ class LocalStagedFile:
     def done(self, check: Callable[[], None]) -> list[Part]:
         """Parts whose bytes on disk still have their checksum."""
         with volume_errors(f"read {self._name} in staging"):
+            # A crash can leave a small file, whose room is not made beforehand, shorter than the journal tells.
+            there_bytes = min(os.fstat(self._descriptor).st_size, self._size_bytes)
             return [
                 Part(span, crc)
                 for span, crc in sorted(self._journal.parts(self._name, self._etag).items())
-                if span.end <= self._size_bytes and self._crc(span, check) == crc
+                if span.end <= there_bytes and self._crc(span, check) == crc
             ]
 
     def _crc(self, span: Span, check: Callable[[], None]) -> int:
@@ -263,12 +265,19 @@ class LocalStaging:
             else:
                 target.chmod(0o600)  # a finished file of an earlier attempt is read-only
 
+    def present(self, wanted: Collection[RelPath]) -> str:
+        """Leave only these files, and tell the path of the directory that holds them."""
+        with volume_errors("tidy staging"):
+            self._leave_only(wanted)
+        return str(self._files)
+
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name."""
         with volume_errors(f"complete revision {manifest.revision}"):
-            manifest_of(self._directory).unlink(missing_ok=True)
+            for left in (manifest_of(self._directory), lease_of(self._directory)):
+                left.unlink(missing_ok=True)  # by an attempt that died here
             write_new(manifest_of(self._directory), manifest.to_json(), 0o444)
-            lease_of(self._directory).touch(mode=0o644)
+            write_new(lease_of(self._directory), b"", 0o644)
             self._leave_only({record.path for record in manifest.files})
             sync_directory(self._directory)
             make_directories(self._sealed.parent, below=self._sealed.parent.parent)
@@ -278,7 +287,7 @@ class LocalStaging:
             journal_of(self._sealed).unlink(missing_ok=True)
             sync_directory(self._sealed.parent)
 
-    def _leave_only(self, wanted: set[RelPath]) -> None:
+    def _leave_only(self, wanted: Collection[RelPath]) -> None:
         """Remove what was staged for another revision, and make the directories durable."""
         root = self._files
         for directory, _, names in os.walk(root, topdown=False):

@@ -10,18 +10,19 @@ from modelsync.adapters.volume.files import (
     make_directories,
     make_read_only,
     names_in,
-    read_if_there,
     remove_tree,
     replace_file,
     replace_link,
     sync_directory,
     volume_errors,
 )
+from modelsync.adapters.volume.history import remember
 from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
-from modelsync.adapters.volume.revisions import free_directory, linked_directory, read_manifest, whole_directory
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of
+from modelsync.adapters.volume.revisions import free_directory, read_manifest, whole_directory
 from modelsync.adapters.volume.staging import LocalStaging
+from modelsync.adapters.volume.survey import linked_revision, read_current
 from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Superseded
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
@@ -36,6 +37,7 @@ class LocalWriter:
 
     def __init__(self, paths: ModelPaths, index: ContentIndex) -> None:
         self._paths = paths
+        self._where = str(paths.base), paths.model
         self._index = index
         self._staging: LocalStaging | None = None
         with volume_errors("sweep temporary names"):
@@ -47,8 +49,10 @@ class LocalWriter:
     def mend(self) -> None:
         """Make the record say what the link says, after a crash between the two."""
         with volume_errors(f"mend the record of {self._paths.model}"):
-            linked = linked_revision(self._paths)
-            current = read_current(self._paths)
+            linked = linked_revision(*self._where)
+            if self._finish_switch(linked):
+                return
+            current = read_current(*self._where)
             if linked is None or (current is not None and current.revision == linked):
                 return
             manifest = read_manifest(self._paths, linked)
@@ -57,6 +61,18 @@ class LocalWriter:
             switched_at = self._paths.link.lstat().st_mtime
             previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
             self.record(Current(self._paths.model, linked, manifest.listing, switched_at, previous))
+
+    def _finish_switch(self, linked: Revision | None) -> bool:
+        """Make the record of a switch that a crash cut short the valid one, if readers were switched."""
+        if not self._paths.next.exists():
+            return False
+        prepared = _prepared(self._paths.next)
+        if prepared is None or prepared.revision != linked:
+            self._paths.next.unlink()
+            return False
+        self._paths.next.rename(self._paths.current)
+        sync_directory(self._paths.home)
+        return True
 
     def stage(self, revision: Revision) -> LocalStaging:
         """Start or resume a revision."""
@@ -82,8 +98,12 @@ class LocalWriter:
             if directory is None:
                 raise VolumeFailed(f"revision {current.revision} of {self._paths.model} is not on the volume any more")
             single = manifest.files[0].path if manifest.single else None
+            if current.pin is not None:  # which the link does not tell, as it tells all else that counts
+                replace_file(self._paths.next, _bounded(current).to_json())
+            remember(self._paths, current.revision, [old.revision for old in _bounded(current).previous])
             replace_link(link, self._paths.target(directory, single), self._paths.home)
             self.record(current)
+            self._paths.next.unlink(missing_ok=True)
             self.clear_staging()
             self._index.add(manifest)
 
@@ -104,7 +124,7 @@ class LocalWriter:
         """Take the link away from readers, then put that on record: the next sync mends a crash between."""
         link = self._paths.link
         with volume_errors(f"unpublish {self._paths.model}"):
-            if linked_revision(self._paths) is not None:
+            if linked_revision(*self._where) is not None:
                 link.unlink()
             if link.parent.is_dir():
                 sync_directory(link.parent)  # also for a link that went before a crash
@@ -139,14 +159,13 @@ class LocalWriter:
     def record(self, current: Current) -> None:
         """Write the record alone."""
         with volume_errors(f"record {current.revision} of {current.model}"):
-            bounded = replace(current, previous=current.previous[:KEEP_PREVIOUS])
-            replace_file(self._paths.current, bounded.to_json())
+            replace_file(self._paths.current, _bounded(current).to_json())
 
     def quarantine(self, record: Quarantine) -> None:
         """Put a refusal on record, and remove the staged bytes."""
         with volume_errors(f"quarantine {record.revision} of {record.model}"):
             make_directories(self._paths.quarantine, below=self._paths.home)
-            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json())
+            replace_file(self._paths.quarantine / f"{record.revision}.json", record.to_json(), self._paths.home)
             self.clear_staging()
             records = [self._paths.quarantine / name for name in names_in(self._paths.quarantine)]
             records.sort(key=lambda path: path.stat().st_mtime, reverse=True)
@@ -166,33 +185,15 @@ class LocalWriter:
             self._staging = None
 
 
-def linked_revision(paths: ModelPaths) -> Revision | None:
-    """The revision that the model's link points to, or None."""
-    directory = linked_directory(paths)
-    return None if directory is None else revision_in(directory)
+def _bounded(current: Current) -> Current:
+    return replace(current, previous=current.previous[:KEEP_PREVIOUS])
 
 
-def read_current(paths: ModelPaths) -> Current | None:
-    """The model's record; None if it is not there or cannot be read."""
-    data = read_if_there(paths.current)
-    if data is None:
-        return None
+def _prepared(path: Path) -> Current | None:
     try:
-        return Current.from_json(data)
+        return Current.from_json(path.read_bytes())
     except BadRecord:
         return None
-
-
-def read_quarantine(paths: ModelPaths) -> tuple[Quarantine, ...]:
-    """All records of refusals that can be read."""
-    records = []
-    for name in names_in(paths.quarantine):
-        data = read_if_there(paths.quarantine / name)
-        try:
-            records.append(Quarantine.from_json(data or b""))
-        except BadRecord:
-            continue
-    return tuple(records)
 
 
 def _taken(path: Path) -> Rejected:

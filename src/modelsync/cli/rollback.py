@@ -1,0 +1,135 @@
+"""`modelsync rollback`, `pin` and `unpin`: on the volume, beside a running service or without one."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.volume import LocalVolume
+from modelsync.app.overrides import Overrides
+from modelsync.cli.common import models_named, stop_on_signals
+from modelsync.cli.main import FAILED
+from modelsync.config import load
+from modelsync.config.options import logs, naming
+from modelsync.core.manifest import Manifest
+from modelsync.core.names import ModelId
+from modelsync.core.rollback import Overridden, check_reason
+from modelsync.errors import ConfigurationError, ModelSyncError, Stopped, VolumeUnusable
+from modelsync.ports import Writer
+from modelsync.telemetry.logs import FactLogger, configure_logging
+
+_BUSY_PATIENCE_SECONDS = 30.0
+
+
+def roll_back(name: str, to: str | None, *, json: bool) -> int:
+    """Roll a model back and tell so; return the exit code.
+
+    Raises:
+        ConfigurationError: it cannot start.
+        ModelSyncError: it failed, or there is nothing to roll back to.
+    """
+    return _carry_out(name, lambda overrides, model, _: overrides.rollback(model, to), json=json)
+
+
+def pin_model(name: str, reason: str | None, *, json: bool) -> int:
+    """Pin a model and tell so; return the exit code.
+
+    Raises:
+        ConfigurationError: it cannot start, or the reason is no line of text.
+        ModelSyncError: it failed.
+    """
+    if reason is not None:
+        try:
+            check_reason(reason)
+        except ValueError as error:
+            raise ConfigurationError(f"--reason: {error}") from error
+    return _carry_out(name, lambda overrides, model, _: overrides.pin(model, reason), json=json)
+
+
+def unpin_model(name: str, *, json: bool) -> int:
+    """Unpin a model, sync it, and tell so; return the exit code.
+
+    Raises:
+        ConfigurationError: it cannot start.
+        ModelSyncError: it failed.
+    """
+
+    def unpin(overrides: Overrides, model: ModelId, stop: threading.Event) -> Overridden:
+        answer = overrides.unpin(model)
+        return _synced(answer, stop) if answer.changed else answer
+
+    return _carry_out(name, unpin, json=json)
+
+
+def _carry_out(name: str, order: Callable[[Overrides, ModelId, threading.Event], Overridden], *, json: bool) -> int:
+    settings = load(bucket=False).settings
+    configure_logging(logs(settings))
+    [model] = models_named([name], naming(settings))
+    volume = LocalVolume(settings.models_base_path)
+    if not volume.readable():
+        raise VolumeUnusable(f"MODELS_BASE_PATH={settings.models_base_path} cannot be read: mount the volume there")
+    stop = stop_on_signals()
+    overrides = Overrides(
+        volume=volume,
+        refetch=_refetch,
+        clock=SystemClock(),
+        observe=FactLogger(),
+        by="command",
+        stop=stop,
+        patience_seconds=_BUSY_PATIENCE_SECONDS,
+    )
+    try:
+        answer = order(overrides, model, stop)
+    except Stopped:
+        sys.stderr.write("modelsync: interrupted; readers see what they saw before\n")
+        return FAILED
+    if json:
+        sys.stdout.write(json_module.dumps(asdict(answer), indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{answer.model}: readers see {answer.revision or 'nothing'}: {answer.reason}\n")
+    return 0
+
+
+def _refetch(manifest: Manifest, writer: Writer, sync_id: str, stop: threading.Event) -> None:
+    """Only this needs S3, and what comes with it."""
+    from modelsync.app.board import Board
+    from modelsync.service.parts import build_parts
+
+    parts = build_parts(load(), board=Board(SystemClock()), sinks=[FactLogger()])
+    try:
+        parts.refetch(manifest, writer, sync_id, stop)
+    finally:
+        parts.close()
+
+
+def _synced(answer: Overridden, stop: threading.Event) -> Overridden:
+    """Return the model to what the bucket has, if that can be done from here."""
+    from modelsync.app.board import Board
+    from modelsync.cli.once import run_once
+    from modelsync.core.facts import Outcome
+    from modelsync.service.parts import build_parts
+
+    later = "the next comparison of a running service returns it to what the bucket has"
+    try:
+        configuration = load()
+        parts = build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()])
+        try:
+            [item] = run_once(configuration, parts, [answer.model], stop)
+        finally:
+            parts.close()
+        revision = parts.volume.linked(answer.model)
+    except Stopped:
+        return replace(answer, reason=f"{answer.reason}; the sync was interrupted: {later}")
+    except ModelSyncError as error:
+        return replace(answer, reason=f"{answer.reason}; it could not be synced ({error}): {later}")
+    if item.result.outcome in {Outcome.SUCCESS, Outcome.NOOP}:
+        return replace(answer, revision=revision, reason=f"{answer.reason}; synced: {item.result.reason}")
+    return replace(
+        answer,
+        revision=revision,
+        reason=f"{answer.reason}; not synced yet ({item.result.outcome}: {item.result.reason}): {later}",
+    )

@@ -1,0 +1,193 @@
+"""Workloads of the cluster are annotated or restarted, by an API on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.clock import VirtualClock
+from fakes.kubernetes_api import KubernetesApi
+from modelsync.adapters.cluster import Cluster, ClusterOptions
+from modelsync.app.outbox import OutboxOptions
+from modelsync.app.supervisor import Supervisor
+from modelsync.app.teller import Teller
+from modelsync.config import load
+from modelsync.core import facts
+from modelsync.core.facts import Fact
+from modelsync.core.names import ModelId
+from modelsync.core.notices import Notice, notice_of
+from modelsync.core.objects import Revision
+from modelsync.errors import ConfigurationError, NoticeRefused, NotTold, Stopped
+from modelsync.service.telling import build_teller
+from support.worker import until
+
+R = Revision("1" * 32)
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    return tmp_path / "serviceaccount"
+
+
+@pytest.fixture
+def api(account: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
+    with KubernetesApi(account) as server:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
+        server.add("deployments", "tts", "app=tts")
+        server.add("deployments", "other", "app=other")
+        server.add("statefulsets", "tts-gpu", "app=tts")
+        server.add("daemonsets", "tts-edge", "app=tts")
+        yield server
+
+
+def cluster(account: Path, mode: Any, clock: VirtualClock | None = None, selector: str = "app=tts") -> Cluster:
+    return Cluster(ClusterOptions(mode, selector, account), clock or VirtualClock())
+
+
+def published(model: str = "alice", at: float = 1_700_000_000.0) -> facts.Published:
+    return facts.Published(ModelId(model), R, "s", None, 2, 10, at, None, "why")
+
+
+def notice(fact: Fact | None = None) -> Notice:
+    made = notice_of(fact or published(), 1_700_000_000.0)
+    assert made is not None
+    return made
+
+
+def test_a_publication_is_put_on_what_the_selector_names(api: KubernetesApi, account: Path) -> None:
+    cluster(account, "annotate").tell(notice(), lambda: None)
+    patch = {"metadata": {"annotations": {"modelsync.io/revision-alice": R}}}
+    assert sorted(api.patches) == [
+        ("daemonsets", "tts-edge", patch),
+        ("deployments", "tts", patch),
+        ("statefulsets", "tts-gpu", patch),
+    ]
+    assert {(one["involvedObject"]["kind"], one["involvedObject"]["uid"]) for one in api.events} == {
+        ("Deployment", "uid-of-tts"),
+        ("StatefulSet", "uid-of-tts-gpu"),
+        ("DaemonSet", "uid-of-tts-edge"),
+    }
+    assert api.events[0]["message"] == f"annotated: model alice is at revision {R}"
+    assert api.events[0]["reason"] == "ModelPublished"
+
+
+def test_ten_publications_in_a_moment_make_one_restart(api: KubernetesApi, account: Path) -> None:
+    clock = VirtualClock()
+    told: list[Fact] = []
+    supervisor = Supervisor(clock, on_failure=lambda _: None)
+    teller = Teller(
+        [cluster(account, "restart", clock)], clock=clock, observe=told.append, options=OutboxOptions(waiting=100)
+    )
+    for number in range(10):
+        teller(published(f"voice-{number}", clock.now()))
+    teller.start(supervisor)
+
+    def ended() -> int:
+        return sum(isinstance(fact, facts.NoticeTold) for fact in told)
+
+    until(lambda: ended() == 10, "the notices' end")
+    assert len(api.patches) == 3, "each workload once"
+    (annotations,) = api.patches[0][2]["spec"]["template"]["metadata"].values()
+    assert annotations == {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20.000Z"}
+    clock.advance(10)
+    teller(published("voice-0", clock.now()))
+    until(lambda: ended() == 11, "the next one's end")
+    assert len(api.patches) == 6, "what is published later is another restart"
+    teller.finish(supervisor, 0.0)
+
+
+def test_a_restart_that_failed_in_the_middle_is_repeated_with_the_same_patch(api: KubernetesApi, account: Path) -> None:
+    made = cluster(account, "restart")
+    api.failures = {4: 500}  # list, patch and event went well
+    with pytest.raises(NotTold):
+        made.tell(notice(), lambda: None)
+    assert len(api.patches) == 1
+    made.tell(notice(), lambda: None)
+    made.tell(notice(), lambda: None)
+    assert len(api.patches) == 4
+    assert len({str(patch) for _, _, patch in api.patches}) == 1, "the pods are restarted once"
+
+
+def test_rejections_and_withdrawals_change_nothing(api: KubernetesApi, account: Path) -> None:
+    made = cluster(account, "annotate")
+    made.tell(notice(facts.RevisionRejected(ModelId("a"), R, "s", "key", "why")), lambda: None)
+    made.tell(notice(facts.Unpublished(ModelId("a"), R, "s", "why")), lambda: None)
+    assert not api.seen
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (403, "answered 403: see the Role"),
+        (401, "see the Role"),
+        (500, "answered 500"),
+        (429, "429"),
+        (200, "cannot be asked"),  # no list of workloads
+    ],
+)
+def test_an_api_that_refuses_or_fails_is_tried_again(api: KubernetesApi, account: Path, status: int, told: str) -> None:
+    made = cluster(account, "annotate")
+    api.failures = {1: status}
+    with pytest.raises(NotTold, match=told):
+        made.tell(notice(), lambda: None)
+    assert len(api.seen) == 1, "the client itself does not repeat it"
+
+
+def test_an_api_that_is_not_there_is_tried_again(
+    api: KubernetesApi, account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+    with pytest.raises(NotTold, match="cannot be asked"):
+        cluster(account, "annotate").tell(notice(), lambda: None)
+
+
+def test_a_selector_that_names_nothing_is_told(api: KubernetesApi, account: Path) -> None:
+    with pytest.raises(NoticeRefused, match="in namespace voice-tts has the labels of KUBERNETES_SELECTOR"):
+        cluster(account, "annotate", selector="app=none").tell(notice(), lambda: None)
+
+
+def test_the_end_of_the_service_ends_the_wait_for_more(api: KubernetesApi, account: Path) -> None:
+    def attend() -> None:
+        raise Stopped("ending")
+
+    with pytest.raises(Stopped):
+        cluster(account, "restart").tell(notice(), attend)
+    assert not api.seen
+
+
+def test_outside_a_pod_it_is_a_configuration_error(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="KUBERNETES_NOTIFY needs a service account's token"):
+        cluster(account, "annotate")
+    account.mkdir()
+    (account / "namespace").write_text("n")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ConfigurationError, match="KUBERNETES_NOTIFY works in a pod alone"):
+        cluster(account, "annotate")
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(ConfigurationError, match=r"the extra modelsync\[kubernetes\]"):
+        cluster(account, "annotate")
+
+
+def test_it_needs_a_selector_and_is_off_by_default() -> None:
+    environment = {"S3_BUCKET_NAME": "models"}
+    with pytest.raises(ConfigurationError, match="KUBERNETES_NOTIFY=restart needs KUBERNETES_SELECTOR"):
+        load(environment | {"KUBERNETES_NOTIFY": "restart"})
+    on = load(environment | {"KUBERNETES_NOTIFY": "restart", "KUBERNETES_SELECTOR": "app=tts"})
+    with pytest.raises(ConfigurationError, match="service account"):
+        build_teller(on.settings, lambda _: None)
+
+
+def test_nothing_of_the_client_is_loaded_while_it_is_off() -> None:
+    code = (
+        "import sys; from modelsync.config import load; from modelsync.service.telling import build_teller;"
+        "import modelsync.service.run; build_teller(load({'S3_BUCKET_NAME': 'models'}).settings, print);"
+        "print([name for name in sys.modules if name.startswith(('kubernetes', 'modelsync.adapters.cluster'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,28 @@
+"""The worker's side of leases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from modelsync.adapters.volume.holdings import lease_taken, remove_holding
+from modelsync.adapters.volume.paths import ModelPaths
+from modelsync.core.names import decode
+
+
+def held(directory: Path) -> bool:
+    """Whether somebody has a lease on a revision's directory."""
+    with lease_taken(directory) as alone:
+        return not alone
+
+
+def collect(directory: Path) -> bool:
+    """Remove a revision's directory as the worker does, unless readers see it or have a lease on it."""
+    home, base = directory.parents[1], directory.parents[4]
+    return remove_holding(ModelPaths(base, decode(home.name)), directory.name)
+
+
+def collect_superseded(base: Path, model: str) -> int:
+    """Remove all revisions of a model that readers do not see; return how many went."""
+    linked = Path(os.path.realpath(base / model)).parent
+    return sum(collect(directory) for directory in linked.parent.iterdir() if directory != linked)

@@ -1,0 +1,235 @@
+"""What applications and people are told, and whom nothing is sent to."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from modelsync.core import facts
+from modelsync.core.addresses import refusal
+from modelsync.core.circuit import OPEN_SECONDS, THRESHOLD, Circuit
+from modelsync.core.cluster import annotate_patch, annotation_of, restart_patch
+from modelsync.core.damage import Finding, Kind
+from modelsync.core.facts import Fact, Outcome
+from modelsync.core.health import Status, notifications_check
+from modelsync.core.live import Transfer, sync_event
+from modelsync.core.names import ModelId
+from modelsync.core.notices import (
+    HOOK_VARIABLES,
+    Activity,
+    Happening,
+    Origin,
+    activity_of,
+    cloud_event,
+    hook_variables,
+    notice_of,
+)
+from modelsync.core.objects import Revision
+from modelsync.core.rollout import Consumer, Rollout, rollout
+
+A, OLD, NEW = ModelId("de/alice"), Revision("0" * 32), Revision("1" * 32)
+NOW = 1_700_000_000.5
+ORIGIN = Origin("s3://models/my voices/", "/models")
+PUBLISHED = facts.Published(A, NEW, "s1", OLD, 2, 10, NOW, NOW - 1, "why")
+REJECTED = facts.RevisionRejected(A, NEW, "s1", "checksum", "bad bytes")
+UNPUBLISHED = facts.Unpublished(A, NEW, "s1", "it left")
+
+
+def test_a_publication_is_told_as_a_cloud_event() -> None:
+    notice = notice_of(PUBLISHED, 0.0)
+    assert notice is not None
+    event = cloud_event(notice, ORIGIN)
+    assert event == {
+        "specversion": "1.0",
+        "id": notice.id,
+        "source": "s3://models/my%20voices/",
+        "type": "io.modelsync.model.published",
+        "subject": "de/alice",
+        "time": "2023-11-14T22:13:20.500Z",
+        "datacontenttype": "application/json",
+        "data": {
+            "model": "de/alice",
+            "revision": NEW,
+            "previous": OLD,
+            "path": "/models/de/alice",
+            "reason": "why",
+            "published_at": "2023-11-14T22:13:20.500Z",
+            "event_at": "2023-11-14T22:13:19.500Z",
+            "files": 2,
+            "size_bytes": 10,
+        },
+    }
+    assert json.loads(json.dumps(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("fact", "kind", "data"),
+    [
+        (REJECTED, "rejected", {"reason": "bad bytes", "rule": "checksum"}),
+        (UNPUBLISHED, "unpublished", {"reason": "it left"}),
+    ],
+)
+def test_refusals_and_withdrawals_are_told(fact: Fact, kind: str, data: dict[str, str]) -> None:
+    notice = notice_of(fact, NOW)
+    assert notice is not None
+    event = cloud_event(notice, ORIGIN)
+    assert (event["type"], event["time"]) == (f"io.modelsync.model.{kind}", "2023-11-14T22:13:20.500Z")
+    assert event["data"] == {"model": A, "revision": NEW, "path": "/models/de/alice"} | data
+
+
+@pytest.mark.parametrize(("at", "told"), [(1e18, "9999-12-31T23:59:59.000Z"), (-1e18, "1970-01-01T00:00:00.000Z")])
+def test_a_time_that_no_date_can_tell_does_no_harm(at: float, told: str) -> None:
+    notice = notice_of(replace(PUBLISHED, event_at=at), 0.0)
+    assert notice is not None
+    assert cloud_event(notice, ORIGIN)["data"]["event_at"] == told
+
+
+def test_a_notice_has_one_id_for_ever_and_another_happening_another() -> None:
+    ids = [notice_of(PUBLISHED, now) for now in (1.0, 2.0)]
+    assert ids[0] == ids[1]
+    others = [
+        PUBLISHED,
+        replace(PUBLISHED, revision=OLD),
+        replace(PUBLISHED, published_at=NOW + 1),
+        replace(PUBLISHED, sync_id="s2"),
+        REJECTED,
+        UNPUBLISHED,
+    ]
+    assert len({notice.id for fact in others if (notice := notice_of(fact, NOW)) is not None}) == len(others)
+
+
+def test_the_variables_of_a_hook_are_all_and_only_those_that_are_named() -> None:
+    notice = notice_of(REJECTED, NOW)
+    assert notice is not None
+    variables = hook_variables(notice, Origin("s3://b/", "/models/"))
+    assert set(variables) == HOOK_VARIABLES
+    assert variables["MODELSYNC_EVENT"] == Happening.REJECTED
+    assert (variables["MODELSYNC_PATH"], variables["MODELSYNC_RULE"]) == ("/models/de/alice", "checksum")
+    assert variables["MODELSYNC_PREVIOUS"] == ""
+
+
+def finished(outcome: Outcome, *, overdue: bool = False) -> facts.SyncFinished:
+    return facts.SyncFinished(A, "s1", outcome, "why", 0.5, overdue=overdue)
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        (PUBLISHED, Activity(NOW, "published", "why", A, NEW)),
+        (REJECTED, Activity(9.0, "rejected", "bad bytes", A, NEW)),
+        (finished(Outcome.ERROR), Activity(9.0, "failed", "why", A)),
+        (finished(Outcome.WAITING, overdue=True), Activity(9.0, "overdue", "why", A)),
+        (finished(Outcome.WAITING), None),
+        (finished(Outcome.NOOP), None),
+        (facts.FetchStarted(A, NEW, "s1", 2, 10, "why"), Activity(9.0, "downloading", "why", A, NEW)),
+        (facts.ModelGone(A, 1.0, "why"), Activity(9.0, "gone", "why", A)),
+        (facts.ModelBack(A), Activity(9.0, "back", "it is in the bucket again", A)),
+        (
+            facts.DamageFound(A, NEW, Finding(Kind.CHECKSUM, "m.onnx", "0", "f"), seen=True),
+            Activity(9.0, "damaged", str(Finding(Kind.CHECKSUM, "m.onnx", "0", "f")), A, NEW),
+        ),
+        (facts.ReconcileFailed("why"), Activity(9.0, "reconcile failed", "why")),
+        (facts.ServiceStarted("1", "b", (), "/m", 80), Activity(9.0, "started", "version 1")),
+        (facts.ServiceStopping("why"), Activity(9.0, "stopping", "why")),
+        (facts.BytesFetched(A, "s1", 5), None),
+    ],
+)
+def test_activity_is_what_matters_to_people(fact: Fact, wanted: Activity | None) -> None:
+    assert activity_of(fact, 9.0) == wanted
+
+
+def test_a_sync_is_sent_to_live_pages_when_it_begins_and_ends() -> None:
+    begun = sync_event(facts.SyncStarted(A, "s1", "event"))
+    assert begun == {"model": A, "sync_id": "s1", "state": "syncing", "reason": "event"}
+    assert (sync_event(finished(Outcome.NOOP)) or {})["state"] == "noop"
+    assert sync_event(PUBLISHED) is None
+
+
+def test_a_transfer_is_complete_with_its_last_byte() -> None:
+    transfer = Transfer(A, NEW, "s1", 10, 9)
+    assert not transfer.complete
+    assert replace(transfer, have_bytes=10).complete
+    assert transfer.event() == {"model": A, "revision": NEW, "sync_id": "s1", "size_bytes": 10, "have_bytes": 9}
+
+
+def test_a_circuit_opens_after_failures_in_a_row_and_lets_one_attempt_through_later() -> None:
+    circuit = Circuit()
+    for second in range(THRESHOLD):
+        assert (circuit.open, circuit.wait_seconds(second)) == (False, 0.0)
+        circuit = circuit.failed(second)
+    assert circuit.open
+    last = THRESHOLD - 1
+    assert circuit.wait_seconds(last + 10) == OPEN_SECONDS - 10
+    assert circuit.wait_seconds(last + OPEN_SECONDS) == 0.0
+    again = circuit.failed(last + OPEN_SECONDS)
+    assert again.wait_seconds(last + OPEN_SECONDS) == OPEN_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("169.254.169.254", "link-local"),
+        ("fe80::1%eth0", "link-local"),
+        ("::ffff:169.254.169.254", "link-local"),
+        ("64:ff9b::a9fe:a9fe", "link-local"),
+        ("2002:a9fe:a9fe::1", "link-local"),
+        ("fd00:ec2::254", "metadata"),
+        ("fd20:ce::254", "metadata"),
+        ("100.100.100.200", "metadata"),
+        ("168.63.129.16", "metadata"),
+        ("224.0.0.1", "multicast"),
+        ("ff02::1", "multicast"),
+        ("0.0.0.0", "no host"),
+        ("::", "no host"),
+        ("255.255.255.255", "no host"),
+    ],
+)
+def test_no_webhook_goes_there(address: str, reason: str) -> None:
+    assert reason in (refusal(address) or "")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "fd12::1", "93.184.216.34", "2606::1"]
+)
+def test_webhooks_may_go_there(address: str) -> None:
+    assert refusal(address) is None
+
+
+def test_a_rollout_is_complete_when_every_consumer_runs_what_readers_see() -> None:
+    one, two = Consumer("pod-1", NEW, 1.0), Consumer("pod-2", OLD, 1.0)
+    assert rollout([one, two], NEW) == Rollout(2, 1, complete=False)
+    assert rollout([one, replace(two, revision=NEW)], NEW) == Rollout(2, 2, complete=True)
+    assert rollout([], NEW) == Rollout(0, 0, complete=False)
+    assert rollout([one], None) == Rollout(1, 0, complete=False)
+
+
+@pytest.mark.parametrize("name", ["alice", "de_DE.alice-2", "x" * 54])
+def test_a_plain_name_is_part_of_its_annotation(name: str) -> None:
+    assert annotation_of(ModelId(name)) == f"modelsync.io/revision-{name}"
+
+
+def test_other_names_get_a_likeness_that_no_other_model_has() -> None:
+    names = ["de/alice", "de-alice", "de alice", "Ü", "a.", "x" * 55, "x" * 56]
+    found = [annotation_of(ModelId(name)) for name in names]
+    assert len(set(found)) == len(names)
+    assert found[0].startswith("modelsync.io/revision-de-alice-")
+    for annotation in found:
+        assert re.fullmatch(r"modelsync\.io/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", annotation)
+
+
+def test_a_restart_is_the_one_of_kubectl_and_the_same_for_the_same_notice() -> None:
+    notice = notice_of(PUBLISHED, 0.0)
+    assert notice is not None
+    annotations = {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20.500Z"}
+    assert restart_patch(notice) == {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    (annotations,) = annotate_patch(notice)["metadata"].values()
+    assert annotations == {annotation_of(A): NEW}
+
+
+def test_receivers_that_cannot_be_told_degrade_health() -> None:
+    assert notifications_check({})[0] is Status.HEALTHY
+    status, reason = notifications_check({"webhook-2": "down", "webhook-1": "late"})
+    assert (status, reason) == (Status.DEGRADED, "webhook-1: late; webhook-2: down")
