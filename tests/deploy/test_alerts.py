@@ -55,7 +55,7 @@ def test_expressions_are_of_metrics_and_labels_that_are_there() -> None:
     for alert in alerts():
         for name, labels in re.findall(r"(modelsync_\w+)(?:\{([^}]*)\})?", alert["expr"]):
             spec = METRICS[name.removesuffix("_bucket")]
-            assert {label for label, _ in re.findall(r'(\w+)="([^"]*)"', labels)} <= set(spec.labels)
+            assert {label for label, _ in re.findall(r'(\w+)=~?"([^"]*)"', labels)} <= set(spec.labels)
             wanted = {label for by in re.findall(r"by \(([^)]*)\)", alert["expr"]) for label in by.split(", ")}
             assert wanted <= set(spec.labels) | OF_PROMETHEUS, alert["alert"]
 
@@ -63,8 +63,9 @@ def test_expressions_are_of_metrics_and_labels_that_are_there() -> None:
 def test_values_of_labels_are_those_of_the_code() -> None:
     text = "\n".join(alert["expr"] for alert in alerts())
     assert set(re.findall(r'state="(\w+)"', text)) <= {state.value for state in State}
-    consumer = (ROOT / "src/modelsync/app/consumer.py").read_text()
-    assert all(f'"{outcome}"' in consumer for outcome in re.findall(r'outcome="(\w+)"', text))
+    code = "".join((ROOT / f"src/modelsync/app/{room}.py").read_text() for room in ("consumer", "outbox"))
+    outcomes = {outcome for said in re.findall(r'outcome=~?"([\w|]+)"', text) for outcome in said.split("|")}
+    assert {outcome for outcome in outcomes if f'"{outcome}"' not in code} == set()
     assert set(re.findall(r'job="([^"]+)"', text)) == {the("overlays/prod", "Service")["metadata"]["name"]} == {NAME}
 
 

@@ -10,7 +10,6 @@ import pytest
 from modelsync import __version__
 from modelsync.adapters.sqs import POLL_SECONDS
 from modelsync.config import Settings, load
-from modelsync.web.api import Views, make_api
 from support.manifests import (
     COMPONENTS,
     NAME,
@@ -80,7 +79,7 @@ def test_the_worker_has_time_to_park_its_work(place: str) -> None:
 @pytest.mark.parametrize("place", WITH_WORKER)
 def test_probes_ask_for_what_they_are_for(place: str) -> None:
     container = modelsync(place)
-    routes = make_api(Views(dict, lambda: None, dict, bytes, lambda _: None, lambda *_: None)).openapi()["paths"]
+    routes = re.findall(r'@api\.get\("(/\w+)"', (ROOT / "src/modelsync/web/api.py").read_text())
     probes = {
         kind: container[kind] for kind in ("startupProbe", "livenessProbe", "readinessProbe") if kind in container
     }
