@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from modelsync import __version__
 from modelsync.adapters.sqs import POLL_SECONDS
@@ -199,6 +200,13 @@ def test_the_notifying_worker_has_a_token_and_its_account_the_role() -> None:
     assert binding["roleRef"]["name"] == the(place, "Role")["metadata"]["name"]
     [subject] = binding["subjects"]
     assert (subject["name"], subject["namespace"]) == (pod(place)["serviceAccountName"], NAMESPACE)
+
+
+def test_the_role_is_the_documented_one() -> None:
+    page = (ROOT / "docs/notifications.md").read_text()
+    [role] = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "kind: Role\n" in text]
+    documented = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(role)}
+    assert the("components/kubernetes-notify", "Role")["rules"] == documented["Role"]["rules"]
 
 
 def test_priority_pushes_no_running_pod_out() -> None:

@@ -176,24 +176,8 @@ def _ways(rule: dict[str, Any]) -> Iterator[tuple[str, int]]:
 @pytest.mark.parametrize("place", WORKERS)
 def test_the_worker_is_reached_by_monitoring_and_its_own_namespace_alone(place: str) -> None:
     rules = [rule for policy in of_kind(place, "NetworkPolicy") for rule in policy["spec"].get("ingress", ())]
-    assert rules == [
-        {
-            "from": [
-                {
-                    "namespaceSelector": {
-                        "matchExpressions": [
-                            {
-                                "key": "kubernetes.io/metadata.name",
-                                "operator": "In",
-                                "values": ["monitoring", "voice-tts"],
-                            }
-                        ]
-                    }
-                }
-            ],
-            "ports": [{"port": 8080, "protocol": "TCP"}],
-        }
-    ]
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert rules == [{"from": [{"podSelector": {}}, monitoring], "ports": [{"port": 8080, "protocol": "TCP"}]}]
     assert the(place, "Service")["spec"].get("type", "ClusterIP") == "ClusterIP"
 
 
