@@ -73,7 +73,7 @@ variable "visibility_timeout_seconds" {
 }
 
 variable "max_receive_count" {
-  description = "After so many receives a message goes to the dead-letter queue. One whose model is busy is received again and again: 5 or more."
+  description = "After so many receives a message is dead. One whose model is busy is received again and again: 5 or more."
   type        = number
   default     = 20
 

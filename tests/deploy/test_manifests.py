@@ -10,6 +10,7 @@ import yaml
 
 from modelsync import __version__
 from modelsync.adapters.sqs import POLL_SECONDS
+from modelsync.client.command import _parser
 from modelsync.config import Settings, load
 from support.manifests import (
     COMPONENTS,
@@ -218,8 +219,9 @@ def test_priority_pushes_no_running_pod_out() -> None:
 def test_an_application_starts_when_its_voice_is_on_the_shared_volume() -> None:
     spec = pod("examples/tts")
     [waiting] = spec["initContainers"]
-    assert waiting["args"][:2] == ["wait", "alice"]
-    assert float(waiting["args"][waiting["args"].index("--timeout") + 1]) >= DAY_ONE_SECONDS
+    asked = _parser().parse_args(waiting["args"])
+    assert asked.models == ["alice"]
+    assert asked.timeout >= DAY_ONE_SECONDS
     assert waiting["image"] == modelsync("overlays/prod")["image"]
     claim = the("overlays/prod", "PersistentVolumeClaim")["metadata"]["name"]
     assert spec["volumes"] == [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}]
