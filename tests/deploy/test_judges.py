@@ -16,6 +16,7 @@ OF_OTHERS = {"ExternalSecret", "PrometheusRule", "ScaledObject", "ServiceMonitor
 """Kinds of operators: Kubernetes has no schemas of them."""
 
 ARGUED = {
+    ("CKV_K8S_14", ".*"): "dev runs what was built last",
     ("CKV_K8S_15", ".*"): "release tags are never moved, so there is nothing to pull again",
     ("CKV_K8S_43", ".*"): "overlays name a release; who wants a digest puts it into `images`",
     ("CKV_K8S_35", ".*worker-model-sync-tts"): "the API's token is a variable, in a Secret that is optional",
