@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from support.manifests import READERS, WORKERS, containers, manifests, of_kind, pod, the, workloads
+from support.manifests import READERS, WORKERS, containers, manifests, of_kind, on_top_of, pod, the, workloads
 
 ALL = (*WORKERS, *READERS)
 
@@ -83,10 +85,10 @@ def test_only_the_notifying_worker_may_ask_kubernetes(place: str) -> None:
 def test_pods_and_containers_have_no_more_rights_than_these(place: str) -> None:
     spec = pod(place)
     own_volume = {"fsGroup": 10001} if place in {"examples/tts-init", "examples/tts-sidecar"} else {}
-    assert spec["securityContext"] == (WORKER_POD if place in WORKERS else READER_POD | own_volume)
+    assert spec["securityContext"] == (READER_POD | own_volume if place in READERS else WORKER_POD)
     for container in containers(spec):
         of_worker = place in READERS and container["name"] == "modelsync"
-        assert container["securityContext"] == (AS_THE_WORKER if of_worker else CONTAINER)
+        assert container.get("securityContext") == (AS_THE_WORKER if of_worker else CONTAINER)
 
 
 @pytest.mark.parametrize("place", ALL)
@@ -131,22 +133,21 @@ def _of_container(container: dict[str, Any], context: dict[str, Any]) -> dict[st
 @pytest.mark.parametrize("place", ALL)
 def test_nothing_can_be_written_to_but_the_volume_and_a_bounded_tmp(place: str) -> None:
     spec = pod(place)
-    kinds = {volume["name"]: volume for volume in spec["volumes"]}
     for container in containers(spec):
-        writable = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
+        writable = {m["mountPath"] for m in container.get("volumeMounts", ()) if not m.get("readOnly")}
         if container["name"] == "modelsync":
             assert writable <= {"/models", "/tmp"}
         else:
             assert writable == set(), "readers cannot change what they read"
-    for volume in kinds.values():
-        assert "persistentVolumeClaim" in volume or volume["emptyDir"]["sizeLimit"]
+    for volume in spec["volumes"]:
+        assert "persistentVolumeClaim" in volume or volume.get("emptyDir", {}).get("sizeLimit"), volume
 
 
 @pytest.mark.parametrize("place", ALL)
 def test_containers_have_bounds_and_no_links_to_other_services(place: str) -> None:
     spec = pod(place)
     for container in containers(spec):
-        assert container["resources"]["limits"].keys() >= {"cpu", "memory"}
+        assert container.get("resources", {}).get("limits", {}).keys() >= {"cpu", "memory"}
         if container["name"] == "modelsync":
             assert spec["enableServiceLinks"] is False, "a service named modelsync would set MODELSYNC_ variables"
 
@@ -206,3 +207,74 @@ def test_a_breach_of_the_standard_is_seen(path: tuple[str | int, ...], value: ob
         at = at[step]
     at[path[-1]] = value
     assert list(breaches(spec))
+
+
+# What the tests above are worth: each of these changes makes one of them fail.
+
+RIGHTS = test_pods_and_containers_have_no_more_rights_than_these
+WRITABLE = test_nothing_can_be_written_to_but_the_volume_and_a_bounded_tmp
+PERMITTED = test_only_the_notifying_worker_may_ask_kubernetes
+REACHED = test_the_worker_is_reached_by_monitoring_and_its_own_namespace_alone
+CONTAINER_AT = "/spec/template/spec/containers/0"
+ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "Role",
+    "metadata": {"name": "more"},
+    "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}],
+}
+
+
+def _patch(path: str, value: object, kind: str = "Deployment", change: str = "add") -> dict[str, Any]:
+    operation = {"op": change, "path": path, "value": value}
+    return {"patches": [{"target": {"kind": kind}, "patch": yaml.safe_dump([operation])}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "fails"),
+    [
+        (_patch(f"{CONTAINER_AT}/securityContext/capabilities/add", ["NET_ADMIN"]), RIGHTS),
+        (_patch(f"{CONTAINER_AT}/securityContext/readOnlyRootFilesystem", value=False), RIGHTS),
+        (_patch(f"{CONTAINER_AT}/securityContext/runAsUser", 0), RIGHTS),
+        (_patch("/spec/template/spec/securityContext/fsGroup", 0), RIGHTS),
+        (_patch("/spec/template/spec/containers/-", {"name": "more", "image": "more"}), RIGHTS),
+        (_patch("/spec/template/spec/hostNetwork", value=True), test_pods_meet_the_restricted_pod_security_standard),
+        (_patch(f"{CONTAINER_AT}/volumeMounts/-", {"name": "tmp", "mountPath": "/opt"}), WRITABLE),
+        (_patch("/spec/template/spec/volumes/-", {"name": "more", "hostPath": {"path": "/etc"}}), WRITABLE),
+        (_patch("/spec/template/spec/volumes/1/emptyDir", {}), WRITABLE),
+        (
+            _patch(f"{CONTAINER_AT}/resources/limits", {"cpu": 1}),
+            test_containers_have_bounds_and_no_links_to_other_services,
+        ),
+        (_patch("/spec/template/spec/automountServiceAccountToken", value=True), PERMITTED),
+        ({"resources": [ROLE]}, PERMITTED),
+        ({"resources": [ROLE | {"kind": "ClusterRole"}]}, test_nothing_is_made_but_what_is_listed_here),
+        (
+            _patch("/spec/egress/-", {"ports": [{"port": 22}]}, "NetworkPolicy"),
+            test_the_worker_reaches_nothing_but_this,
+        ),
+        (_patch("/spec/ingress/-", {}, "NetworkPolicy"), REACHED),
+        (_patch("/spec/type", "LoadBalancer", "Service"), REACHED),
+    ],
+)
+def test_a_change_that_adds_something_is_seen(
+    tmp_path: Path, change: dict[str, Any], fails: Callable[[str], None]
+) -> None:
+    added = change.get("resources", [])
+    for number, manifest in enumerate(added):
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(manifest))
+    names = [f"{number}.yaml" for number in range(len(added))]
+    place = on_top_of("overlays/prod", tmp_path, names, patches=change.get("patches", []))
+    with pytest.raises(AssertionError):
+        fails(place)
+
+
+def test_a_reader_that_may_write_is_seen(tmp_path: Path) -> None:
+    place = on_top_of("examples/tts", tmp_path, **_patch(f"{CONTAINER_AT}/volumeMounts/0/readOnly", value=False))
+    with pytest.raises(AssertionError):
+        test_nothing_can_be_written_to_but_the_volume_and_a_bounded_tmp(place)
+
+
+def test_no_change_is_no_breach(tmp_path: Path) -> None:
+    place = on_top_of("overlays/prod", tmp_path)
+    for judge in (PERMITTED, RIGHTS, WRITABLE, REACHED, test_the_worker_reaches_nothing_but_this):
+        judge(place)

@@ -51,19 +51,20 @@ def _kustomize() -> list[str]:
 
 @functools.cache
 def rendered(place: str) -> str:
-    """YAML of a directory below deploy/kubernetes; of a component, together with the prod overlay."""
+    """YAML of a directory below deploy/kubernetes, or of any other; of a component, together with the prod overlay."""
     if not place.startswith("components/"):
         return _render(KUBERNETES / place)
     with tempfile.TemporaryDirectory() as directory:
-        document = {
-            "namespace": NAMESPACE,
-            "resources": [_relative("overlays/prod", directory)],
-            "components": [_relative(place, directory)],
-        }
-        if place.removeprefix("components/") in _in_prod():
-            del document["components"]
-        (Path(directory) / "kustomization.yaml").write_text(yaml.safe_dump(document))
+        used = place.removeprefix("components/") in _in_prod()
+        on_top_of("overlays/prod", Path(directory), components=[] if used else [_relative(place, directory)])
         return _render(Path(directory))
+
+
+def on_top_of(place: str, directory: Path, resources: Sequence[str] = (), **more: Any) -> str:
+    """Write a kustomization that changes another one, and return the place where it stands."""
+    document = {"namespace": NAMESPACE, "resources": [_relative(place, directory), *resources], **more}
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return str(directory)
 
 
 def _in_prod() -> list[str]:
@@ -71,7 +72,7 @@ def _in_prod() -> list[str]:
     return [Path(component).name for component in document["components"]]
 
 
-def _relative(place: str, directory: str) -> str:
+def _relative(place: str, directory: str | Path) -> str:
     return os.path.relpath(KUBERNETES / place, Path(directory).resolve())
 
 
