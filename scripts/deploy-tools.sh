@@ -9,7 +9,11 @@ place=".cache/deploy-tools"
 unpack() { # PACKAGE BINARY: a Debian package's binary, without its services and dependencies
   if ! command -v "$2" >/dev/null 2>&1 && [ ! -x "$place/debian/usr/bin/$2" ]; then
     rm -rf "$place/download" && mkdir -p "$place/download" "$place/debian"
-    (cd "$place/download" && apt-get download -qq "$1" && dpkg-deb --fsys-tarfile "$1"_*.deb >package.tar) >/dev/null 2>&1 &&
+    (
+      cd "$place/download" &&
+        { apt-get download -qq "$1" || { apt-get update -qq && apt-get download -qq "$1"; }; } &&
+        dpkg-deb --fsys-tarfile "$1"_*.deb >package.tar
+    ) >/dev/null 2>&1 &&
       tar -x -f "$place/download/package.tar" -C "$place/debian" "./usr/bin/$2" ||
       echo "Some tests will be skipped: install $2 (Debian: package $1)" >&2
     rm -rf "$place/download"
@@ -19,7 +23,7 @@ unpack() { # PACKAGE BINARY: a Debian package's binary, without its services and
 if ! cmp -s "$lock" "$place/installed.lock"; then
   uv="$(./scripts/bootstrap.sh)" &&
     "$uv" venv --quiet --clear --python .venv/bin/python "$place" &&
-    "$uv" pip sync --quiet --compile-bytecode --python "$place/bin/python" --require-hashes "$lock" &&
+    "$uv" pip sync --quiet --python "$place/bin/python" --require-hashes "$lock" &&
     cp "$lock" "$place/installed.lock" ||
     echo "Some tests will be skipped: checkov and kubernetes-validate cannot be installed (from PyPI)" >&2
 fi

@@ -1,4 +1,4 @@
-"""The permissions of docs/aws.md and deploy/aws: enough for what the code calls, and no more."""
+"""The permissions of docs/aws.md: enough for what the code calls, and no more."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from botocore.exceptions import ClientError
 from modelsync.adapters.aws import AwsOptions, AwsSession
 from modelsync.adapters.sqs import SqsOptions, SqsQueue, sqs_client
 from modelsync.demo.emulator import ENVIRONMENT, REGION, Emulator
-from support.manifests import PLACE, ROOT, run
+from support.manifests import ROOT, run
 from support.policies import Policy, documented, words
 
-MODULE = ROOT / "deploy/aws"
 SOURCE = ROOT / "src/modelsync/adapters"
 READING = {
     "GetBucketNotificationConfiguration": {"s3:GetBucketNotification"},
@@ -91,24 +90,6 @@ def test_the_publisher_may_do_what_a_push_calls_and_nothing_else() -> None:
 def test_every_request_of_the_code_has_a_name_that_is_looked_at_here() -> None:
     senders = {path.name for path in (SOURCE / "s3").glob("*.py") if s3_operations(path.name)}
     assert senders == {"inspection.py", "store.py", "uploads.py"}
-
-
-@pytest.mark.parametrize("name", ["worker", "publisher"])
-def test_the_module_grants_what_is_documented(name: str) -> None:
-    """Read from the source, so that it holds where there is no Terraform too."""
-    if not (PLACE / "installed.lock").exists():
-        pytest.skip("there is no reader of HCL: run scripts/deploy-tools.sh")
-    script = "import hcl2, json, sys; print(json.dumps(hcl2.load(sys.stdin)))"
-    with (MODULE / "iam.tf").open() as source:
-        answer = run([PLACE / "bin/python", "-c", script], stdin=source)
-    documents = [item["aws_iam_policy_document"] for item in json.loads(answer.stdout)["data"]]
-    [document] = [item[name] for item in documents if name in item]
-    statements = document["statement"] + [item["statement"]["content"][0] for item in document["dynamic"]]
-    granted = {statement["sid"][0]: set(statement["actions"][0]) for statement in statements}
-    wanted = {statement["Sid"]: set(words(statement["Action"])) for statement in documented(name)["Statement"]}
-    assert granted == wanted
-    everything = {resource for statement in statements for resource in words(statement["resources"][0])}
-    assert "*" not in everything
 
 
 # Against a server that enforces policies
