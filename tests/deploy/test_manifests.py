@@ -138,6 +138,12 @@ def test_prod_runs_this_release_with_a_queue_and_a_role() -> None:
     assert of_kind("overlays/prod", "PrometheusRule")
 
 
+def test_dev_runs_what_was_built_here_with_no_registry() -> None:
+    container = modelsync("overlays/dev")
+    assert (container["image"], container["imagePullPolicy"]) == (f"{NAME}:latest", "IfNotPresent")
+    assert not load(environment("overlays/dev")).queues
+
+
 def test_a_changed_variable_is_a_new_rollout() -> None:
     names = {the(f"overlays/{overlay}", "ConfigMap")["metadata"]["name"] for overlay in ("dev", "prod")}
     assert len(names) == 2, "the digest of the content is part of the name"
