@@ -30,6 +30,7 @@ def finished(outcome: Outcome, reason: str = "why") -> facts.SyncFinished:
 
 
 ALL = [
+    facts.ModelEvicted(A, R, "why"),
     facts.SyncStarted(A, "s", "why"),
     facts.FetchStarted(A, R, "s", 2, 10, "why"),
     facts.BytesResumed(A, "s", 5),

@@ -86,8 +86,10 @@ class Decider:
         """
         return next(iter(self._store.scan(self._options.naming.prefix)), None) is None
 
-    def decide(self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float) -> Decision:
-        """Decide; `quiet_seconds` is the time since the last event of the model.
+    def decide(
+        self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float, wanted: bool
+    ) -> Decision:
+        """Decide; `quiet_seconds`: since the last event of the model; `wanted`: it was asked for by its name.
 
         Raises:
             ModelSyncError: what the commit file or the uploads in progress met on their way.
@@ -98,7 +100,12 @@ class Decider:
                 return Gone("MODEL_INCLUDE, MODEL_EXCLUDE or MODEL_DEPTH leave it out: what is published stays")
             return depart(on_volume, now=look.at, rules=options.deletions)
         answer = triage(
-            snapshot, on_volume, s3_now=look.at, settle_seconds=options.settle.seconds, quiet_seconds=quiet_seconds
+            snapshot,
+            on_volume,
+            s3_now=look.at,
+            settle_seconds=options.settle.seconds,
+            quiet_seconds=quiet_seconds,
+            wanted=wanted,
         )
         if answer is not None:
             return answer

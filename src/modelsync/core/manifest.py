@@ -110,7 +110,8 @@ class Current(Record):
     `listing` names the listing of the bucket that was last found to be in step with the
     revision: a model whose listing still has that name needs no further look. `gone_since`, the
     tombstone, is when the bucket was first seen without the model; `unpublished_at` is when its
-    link was withdrawn, and the revision is then the one that readers saw last.
+    link was withdrawn, and the revision is then the one that readers saw last. `evicted`: it was
+    withdrawn to make room, not because the bucket has it no more.
     """
 
     model: ModelId
@@ -121,6 +122,7 @@ class Current(Record):
     pin: str | None = None
     gone_since: float | None = None
     unpublished_at: float | None = None
+    evicted: bool = False
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
