@@ -10,6 +10,7 @@ from modelsync.adapters.sqs import POLL_SECONDS
 from modelsync.cli.main import app
 from modelsync.config import Settings
 from modelsync.core.parts import split
+from modelsync.core.status import State
 from modelsync.telemetry.metrics import TABLE
 from support.manifests import ROOT
 
@@ -47,6 +48,12 @@ def test_what_modelsync_is_said_to_say_it_says() -> None:
     code = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert len(quoted) > 20
     assert [sentence for sentence in quoted if sentence not in code] == []
+
+
+def test_every_state_of_a_model_is_explained() -> None:
+    section = text_of("troubleshooting.md").partition("### A model is stuck or stale")[2]
+    explained = set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
+    assert explained == set(State) - {State.ABSENT}, "of what is absent there is nothing to list"
 
 
 def test_the_requests_of_a_month_are_what_the_defaults_make_of_them() -> None:
