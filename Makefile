@@ -8,7 +8,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 UPGRADE = --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev test fuzz lint format demo bench lock docs clean
+.PHONY: help install build start dev test terraform-test fuzz lint format demo bench lock docs clean
 .PHONY: image container-test image-figures transcript sbom audit release-check
 
 help: ## Show this list
@@ -35,8 +35,11 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 	@$(BIN)/modelsync demo $(if $(ONCE),--once)
 
 test: install ## All tests, with branch coverage of the core
-	@./scripts/test-tools.sh ; ./scripts/localstack.sh
+	@./scripts/test-tools.sh ; ./scripts/localstack.sh ; ./scripts/deploy-tools.sh
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
+
+terraform-test: install ## Apply deploy/aws to an emulator and run a worker on it (terraform with its AWS provider)
+	$(BIN)/pytest tests/deploy/apply.py
 
 fuzz: install ## Throw inputs at the readers of hostile input, for SECONDS=60 each
 	@./scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
@@ -60,6 +63,7 @@ lock: ## Resolve the dependencies anew (UPGRADE= keeps the versions that fit)
 	$(COMPILE) --group pyproject.toml:build --output-file requirements-build.lock
 	$(COMPILE) tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(COMPILE) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock
+	$(COMPILE) tests/deploy/requirements.in --output-file tests/deploy/requirements.lock
 
 image: ## Build the container image (CONTAINER_TOOL, BASE_IMAGE)
 	$(or $(CONTAINER_TOOL),docker) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --tag worker-model-sync-tts:latest .
