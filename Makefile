@@ -54,7 +54,7 @@ lock: ## Resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade --extra worker pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade --extra demo --extra kubernetes --group dev pyproject.toml --output-file requirements-dev.lock
+	  --upgrade --extra demo --extra kubernetes --extra signing --group dev pyproject.toml --output-file requirements-dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

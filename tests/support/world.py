@@ -26,6 +26,7 @@ from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
+from modelsync.app.signatures import Signatures
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
@@ -36,6 +37,7 @@ from modelsync.core.names import ModelId, Naming
 from modelsync.core.retention import RetentionRules, Verdict
 from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
+from modelsync.ports.signing import SignatureVerifier
 
 Told = TypeVar("Told")
 
@@ -59,6 +61,8 @@ class World:
         retention: RetentionRules | None = None,
         stale_seconds: float = 86400.0,
         clock: VirtualClock | None = None,
+        trusted: SignatureVerifier | None = None,
+        require: bool = True,
     ) -> None:
         self.base = base
         self.clock = clock or VirtualClock()
@@ -99,6 +103,7 @@ class World:
             observe=self.observe,
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
+            signatures=trusted and Signatures(self.store, trusted, self.naming, require),
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,

@@ -139,7 +139,15 @@ class Comparison:
         if current.unpublished_at is None:
             pinned = current.pin is not None
             self._observe(
-                ModelKnown(current.model, current.revision, current.published_at, damage, settled, pinned=pinned)
+                ModelKnown(
+                    current.model,
+                    current.revision,
+                    current.published_at,
+                    damage,
+                    settled,
+                    pinned=pinned,
+                    unsigned=current.unsigned,
+                )
             )
 
     def _departures(

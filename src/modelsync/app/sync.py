@@ -6,7 +6,7 @@ Whatever asks for a sync (an event, a timer, a command) comes through here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -20,10 +20,18 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.result import SyncResult, as_result
 from modelsync.app.reuse import Reuser
+from modelsync.app.signatures import Signatures
 from modelsync.app.space import SpaceLedger
 from modelsync.core.damage import NO_MANIFEST
-from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Damage, FileRecord, Manifest, Quarantine, succeed
+from modelsync.core.facts import (
+    Outcome,
+    Published,
+    RevisionRejected,
+    SignatureJudged,
+    SyncFinished,
+    SyncStarted,
+)
+from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, succeed
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision, Snapshot
@@ -39,6 +47,7 @@ from modelsync.core.plan import (
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
+from modelsync.core.signature import Verdict
 from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
@@ -54,6 +63,7 @@ from modelsync.ports.telling import PublishHook
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,7 @@ class ModelSync:
         observe: Observer,
         make_room: Callable[[int, Beat], bool],
         options: SyncOptions,
+        signatures: Signatures | None = None,
         hook: PublishHook | None = None,
     ) -> None:
         self._store = store
@@ -95,6 +106,7 @@ class ModelSync:
         self._observe = observe
         self._make_room = make_room
         self._options = options
+        self._signatures = signatures
         self._hook = hook
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
@@ -182,11 +194,15 @@ class ModelSync:
                 return self._build(work, decision, look, look.snapshot, on_volume, writer, context)
             case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
-                return self._switch(work, manifest, reason, look.snapshot, on_volume, writer, context)
+                try:
+                    verdict = self._judge_kept(manifest, look.snapshot, context)
+                except Rejected as error:
+                    return self._refuse(work, Refuse(revision, error.rule, error.reason), look.snapshot, writer)
+                return self._switch(work, manifest, verdict, reason, look.snapshot, on_volume, writer, context)
             case Refuse(known=False) as refuse if look.snapshot is not None:
                 return self._refuse(work, refuse, look.snapshot, writer)
             case Noop(relist=True) if look.snapshot is not None and on_volume.current is not None:
-                writer.record(replace(on_volume.current, listing=look.snapshot.digest))
+                self._relist(work, on_volume.current, look.snapshot, writer, context)
             case Leave() if on_volume.current is not None:
                 return self._departures.leave(decision, on_volume.current, look, writer)
             case Unpublish() if on_volume.current is not None:
@@ -223,13 +239,43 @@ class ModelSync:
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
         try:
+            verdict = self._signatures and self._signatures.judge(snapshot, records, staging.read, context)
             self._vet(build, staging, context)
         except Rejected as error:
             return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
         with context.stage("seal"):
-            manifest = self._manifest(work, build.revision, snapshot, records)
+            manifest = self._manifest(work, build.revision, snapshot, records, verdict)
             staging.seal(manifest)
-        return self._switch(work, manifest, build.reason, snapshot, on_volume, writer, context)
+        return self._switch(work, manifest, verdict, build.reason, snapshot, on_volume, writer, context)
+
+    def _judge_kept(self, manifest: Manifest, snapshot: Snapshot, context: SyncContext) -> Verdict | None:
+        """Judge a revision that is on the volume by the signature in the bucket: it may have come before there was one.
+
+        Raises:
+            Rejected: nobody who is trusted signed it, and somebody must.
+        """
+
+        def read(path: RelPath) -> Iterator[memoryview]:
+            return self._volume.read(manifest.model, manifest.revision, path, _READ_BYTES)
+
+        return self._signatures and self._signatures.judge(snapshot, manifest.files, read, context)
+
+    def _relist(
+        self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext
+    ) -> None:
+        """Put the listing's name on record, and who signed what readers see, if the bucket has a signature.
+
+        One that does not fit takes nothing from readers: it was not made of what they see.
+        """
+        current = replace(current, listing=snapshot.digest)
+        verdict = None
+        if self._signatures is not None and snapshot.signature is not None:
+            with suppress(Rejected):
+                verdict = self._judge_kept(self._kept(work.model, current.revision, writer), snapshot, context)
+        if verdict is not None and (verdict.signer is not None or current.signer is None):
+            current = replace(current, signer=verdict.signer, unsigned=verdict.unsigned)
+            self._observe(SignatureJudged(work.model, current.revision, work.sync_id, verdict.signer, verdict.unsigned))
+        writer.record(current)
 
     def _attend(self, work: Work, snapshot: Snapshot) -> None:
         """See, during a download, whether a new commit supersedes it.
@@ -284,7 +330,12 @@ class ModelSync:
             return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
 
     def _manifest(
-        self, work: Work, revision: Revision, snapshot: Snapshot, records: tuple[FileRecord, ...]
+        self,
+        work: Work,
+        revision: Revision,
+        snapshot: Snapshot,
+        records: tuple[FileRecord, ...],
+        verdict: Verdict | None,
     ) -> Manifest:
         return Manifest(
             model=work.model,
@@ -297,6 +348,7 @@ class ModelSync:
             sync_id=work.sync_id,
             event_at=work.event_at,
             modelsync=__version__,
+            signer=verdict.signer if verdict else None,
         )
 
     def _kept(self, model: ModelId, revision: Revision, writer: Writer) -> Manifest:
@@ -310,6 +362,7 @@ class ModelSync:
         self,
         work: Work,
         manifest: Manifest,
+        verdict: Verdict | None,
         reason: str,
         snapshot: Snapshot,
         on_volume: OnVolume,
@@ -319,6 +372,8 @@ class ModelSync:
         revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
         current = succeed(before, manifest, now=now, listing=snapshot.digest, pin=before.pin if before else None)
+        if verdict is not None:
+            current = replace(current, signer=verdict.signer, unsigned=verdict.unsigned)
         try:
             with context.stage("publish"):
                 writer.publish(current, manifest)
@@ -335,8 +390,11 @@ class ModelSync:
                 published_at=now,
                 event_at=work.event_at,
                 reason=reason,
+                signer=current.signer,
             )
         )
+        if verdict is not None:
+            self._observe(SignatureJudged(work.model, revision, work.sync_id, verdict.signer, verdict.unsigned))
         return SyncResult(Outcome.SUCCESS, reason, revision)
 
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:

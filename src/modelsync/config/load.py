@@ -91,8 +91,10 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"MODEL_FILE_EXTENSIONS and COMPANION_FILE_EXTENSIONS share {', '.join(sorted(both))}: list each once"
         )
-    if settings.gate_signature != "off" and settings.gate_signature_key is None:
+    if settings.gate_signature != "off" and not settings.gate_signature_key:
         problems.append(f"GATE_SIGNATURE={settings.gate_signature} needs GATE_SIGNATURE_KEY")
+    if settings.sign_key_password is not None and settings.sign_key_password_file is not None:
+        problems.append("SIGN_KEY_PASSWORD and SIGN_KEY_PASSWORD_FILE are both set: leave one")
     if settings.kubernetes_notify != "off" and settings.kubernetes_selector is None:
         problems.append(f"KUBERNETES_NOTIFY={settings.kubernetes_notify} needs KUBERNETES_SELECTOR")
     if not settings.notify_allow_link_local:
@@ -122,7 +124,7 @@ class Effective:
     meaning: str
 
 
-_SECRET = {"api_token", "notify_webhook_secret"}
+_SECRET = {"api_token", "notify_webhook_secret", "sign_key_password"}
 
 
 def effective(configuration: Configuration) -> list[Effective]:
@@ -153,4 +155,4 @@ def _shown(name: str, value: object) -> str:
         return ",".join(redact_url(url) for url in value)
     if name.startswith("aws_endpoint_url") or name == "modelsync_url":
         return without_userinfo(str(value))
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -26,6 +26,7 @@ from modelsync.config.load import Configuration
 from modelsync.core.facts import Fact
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.signing import signatures
 from modelsync.service.telling import publish_hook
 
 
@@ -72,7 +73,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     """Put the parts together; nothing runs yet.
 
     Raises:
-        ConfigurationError: region or endpoint cannot be.
+        ConfigurationError: region or endpoint cannot be, or those who may sign cannot be read.
     """
     settings = configuration.settings
     clock = SystemClock()
@@ -103,6 +104,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
         observe=observe,
         make_room=collector.make_room,
         options=options.sync(settings),
+        signatures=signatures(settings, store),
         hook=publish_hook(settings, observe),
     )
     return Parts(
