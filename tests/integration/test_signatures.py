@@ -208,13 +208,23 @@ def test_keys_are_rotated_without_a_restart(world: World, ann: KeyPair, keys: Pa
     bob = make_key(keys, "bob")
     push(world, V1, signature_of(bob, V1))
     assert f"it is made by key {fingerprint(bob)}, which is none of GATE_SIGNATURE_KEY" in refusal(world)
+    assert world.compare()[0] == []
     trust(keys, bob)
-    push(world, V1, signature_of(bob, V1))
+    assert world.compare()[0] == [ALICE], "what was refused is looked at again"
     assert world.sync("alice").outcome is Outcome.SUCCESS
     (keys / "trusted" / ann.public.name).unlink()
     push(world, V2, signature_of(ann, V2))
     assert "which is none of GATE_SIGNATURE_KEY" in refusal(world)
     assert (world.read("alice"), view(world).signer) == (V1, fingerprint(bob))
+
+
+def test_what_was_refused_is_published_once_a_warning_is_enough(make_world: MakeWorld, ann: KeyPair) -> None:
+    strict = make_world()
+    push(strict, V1, None)
+    refusal(strict)
+    lenient = make_world(require=False, store=strict.bucket)
+    assert lenient.compare()[0] == [ALICE]
+    assert lenient.sync("alice").outcome is Outcome.SUCCESS
 
 
 def test_a_signature_that_names_another_key_than_made_it_does_not_hold(

@@ -26,7 +26,7 @@ from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
-from modelsync.app.signatures import Signatures
+from modelsync.app.signatures import Signatures, no_policy
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
@@ -86,6 +86,8 @@ class World:
         self.collector = Collector(
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
+        signatures = trusted and Signatures(self.store, self.volume, trusted, self.naming, require)
+        policy = signatures.policy if signatures else no_policy
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -97,13 +99,14 @@ class World:
                 clock=self.clock,
                 observe=self.observe,
                 options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
+                policy=policy,
             ),
             breaker=self.breaker,
             clock=self.clock,
             observe=self.observe,
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
-            signatures=trusted and Signatures(self.store, trusted, self.naming, require),
+            signatures=signatures,
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -132,6 +135,7 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
+            policy=policy,
         )
 
     def observe(self, fact: Fact, /) -> None:

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -68,6 +68,14 @@ class TrustedSigners:
             raise bad(f"it is made by key sha256:{bundle.key}, which is none of GATE_SIGNATURE_KEY")
         with in_memory(pem) as path:
             return _opened(bundle, f"sha256:{bundle.key}", lambda config: config.use_elliptic_key_verifier(public_key=path))
+
+    def policy(self) -> str:
+        """A digest of the files."""
+        found = hashlib.sha256()
+        with suppress(ConfigurationError):
+            for path in _files(self._places):
+                found.update(hashlib.sha256(_read(path)).digest())
+        return found.hexdigest()
 
     def _trusted(self) -> _Trusted:
         keys: dict[str, bytes] = {}

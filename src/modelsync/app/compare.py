@@ -13,6 +13,7 @@ from dataclasses import replace
 from modelsync.app.breaker import Breaker
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat
+from modelsync.app.signatures import Policy, no_policy
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.facts import KeyRefused, ModelAbsent, ModelGone, ModelKnown, RefusalKnown
 from modelsync.core.manifest import Current, Reconciled
@@ -40,6 +41,7 @@ class Comparison:
         rules: DeletionRules,
         clock: Clock,
         observe: Observer,
+        policy: Policy = no_policy,
     ) -> None:
         self._store = store
         self._volume = volume
@@ -49,6 +51,7 @@ class Comparison:
         self._rules = rules
         self._clock = clock
         self._observe = observe
+        self._policy = policy
         self._seeded = False
 
     def _seed(self, known: AbstractSet[ModelId]) -> None:
@@ -119,7 +122,7 @@ class Comparison:
         step = in_step(listing, published)
         if not step:
             published = self._volume.published(model)
-            step = in_step(listing, published)
+            step = in_step(listing, published, policy=self._policy())
         if (current := published.current) is not None:
             records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None

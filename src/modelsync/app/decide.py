@@ -9,6 +9,7 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import SyncContext
 from modelsync.app.settling import SettleOptions, Settling
+from modelsync.app.signatures import Policy, no_policy
 from modelsync.core.commit import CommittedFile
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.manifest import Published
@@ -58,10 +59,12 @@ class Decider:
         clock: Clock,
         observe: Observer,
         options: DecideOptions,
+        policy: Policy = no_policy,
     ) -> None:
         self._store = store
         self._namespace = namespace
         self._options = options
+        self._policy = policy
         self._settling = Settling(
             store=store, volume=volume, naming=options.naming, clock=clock, observe=observe, options=options.settle
         )
@@ -98,7 +101,12 @@ class Decider:
                 return Gone("MODEL_INCLUDE, MODEL_EXCLUDE or MODEL_DEPTH leave it out: what is published stays")
             return depart(on_volume, now=look.at, rules=options.deletions)
         answer = triage(
-            snapshot, on_volume, s3_now=look.at, settle_seconds=options.settle.seconds, quiet_seconds=quiet_seconds
+            snapshot,
+            on_volume,
+            s3_now=look.at,
+            settle_seconds=options.settle.seconds,
+            quiet_seconds=quiet_seconds,
+            policy=self._policy(),
         )
         if answer is not None:
             return answer

@@ -9,17 +9,27 @@ from modelsync.app.checksums import hasher
 from modelsync.app.commit import read_whole
 from modelsync.app.mismatch import twice
 from modelsync.app.progress import SyncContext
-from modelsync.core.manifest import FileRecord
+from modelsync.core.manifest import Current, FileRecord, Manifest
 from modelsync.core.names import Naming, RelPath
 from modelsync.core.objects import RemoteObject, Snapshot
 from modelsync.core.proof import Proof
-from modelsync.core.signature import MAX_BYTES, Verdict, bad, misfit
+from modelsync.core.signature import MAX_BYTES, RULE, Verdict, bad, misfit
 from modelsync.errors import Rejected
-from modelsync.ports import ObjectStore
+from modelsync.ports import ObjectStore, Volume
 from modelsync.ports.signing import SignatureVerifier
+
+Policy = Callable[[], str | None]
+"""Names what an operator has set that refusals depend on."""
 
 Read = Callable[[RelPath], Iterable[memoryview]]
 """Gives a file's bytes in order."""
+
+
+_READ_BYTES = 1 << 20
+
+
+def no_policy() -> None:
+    """Where refusals depend on nothing that an operator sets."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +38,14 @@ class Signatures:
 
     Attributes:
         store: the bucket.
+        volume: where revisions are kept.
         verifier: knows whom to trust.
         naming: which files are published.
         require: what nobody signed is refused; else it is only told.
     """
 
     store: ObjectStore
+    volume: Volume
     verifier: SignatureVerifier
     naming: Naming
     require: bool
@@ -57,15 +69,45 @@ class Signatures:
                     raise
                 return Verdict(unsigned=error.reason)
 
+    def judge_kept(self, manifest: Manifest, snapshot: Snapshot, context: SyncContext) -> Verdict:
+        """Judge a revision that is on the volume, maybe from before signatures were asked for.
+
+        Raises:
+            ModelSyncError: as `judge`; VolumeFailed where a file must be read and cannot be.
+        """
+
+        def read(path: RelPath) -> Iterable[memoryview]:
+            return self.volume.read(manifest.model, manifest.revision, path, _READ_BYTES)
+
+        return self.judge(snapshot, manifest.files, read, context)
+
+    def judge_again(self, current: Current, snapshot: Snapshot, context: SyncContext) -> Verdict | None:
+        """Judge what readers see by a signature that may be new; None: there is nothing to tell.
+
+        One that does not fit takes nothing from readers: it was not made of what they see.
+        """
+        manifest = self.volume.manifest(current.model, current.revision)
+        if snapshot.signature is None or manifest is None:
+            return None
+        try:
+            verdict = self.judge_kept(manifest, snapshot, context)
+        except Rejected:
+            return None
+        return None if verdict.signer is None and current.signer is not None else verdict
+
+    def policy(self) -> str:
+        """Names who is trusted, and what for: what was refused under another name is looked at again."""
+        return f"{'require' if self.require else 'warn'} {self.verifier.policy()}"
+
     def _signer(self, snapshot: Snapshot, files: Sequence[FileRecord], read: Read, context: SyncContext) -> str:
         if snapshot.single:
-            raise Rejected("signature", "an object alone cannot be signed: put it below a prefix, as a model of one file")
+            raise Rejected(RULE, "an object alone cannot be signed: put it below a prefix, as a model of one file")
         if snapshot.signature is None:
-            raise Rejected("signature", f"it is not signed: {self.naming.signature_file} is not there")
+            raise Rejected(RULE, f"it is not signed: {self.naming.signature_file} is not there")
         signed = self.verifier.open(self._fetch(snapshot.signature, context))
         hashes = {file.path: file.sha256 or _sha256(read(file.path), context) for file in files}
         if (reason := misfit(signed, hashes, self.naming)) is not None:
-            raise Rejected("signature", f"the signature by {signed.signer} does not fit: {reason}")
+            raise Rejected(RULE, f"the signature by {signed.signer} does not fit: {reason}")
         return signed.signer
 
     def _fetch(self, remote: RemoteObject, context: SyncContext) -> bytes:

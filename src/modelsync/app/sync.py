@@ -6,7 +6,7 @@ Whatever asks for a sync (an event, a timer, a command) comes through here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -47,7 +47,7 @@ from modelsync.core.plan import (
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
-from modelsync.core.signature import Verdict
+from modelsync.core.signature import RULE, Verdict, judged
 from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
@@ -63,7 +63,6 @@ from modelsync.ports.telling import PublishHook
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
-_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ class ModelSync:
             case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
                 try:
-                    verdict = self._judge_kept(manifest, look.snapshot, context)
+                    verdict = self._signatures and self._signatures.judge_kept(manifest, look.snapshot, context)
                 except Rejected as error:
                     return self._refuse(work, Refuse(revision, error.rule, error.reason), look.snapshot, writer)
                 return self._switch(work, manifest, verdict, reason, look.snapshot, on_volume, writer, context)
@@ -248,34 +247,13 @@ class ModelSync:
             staging.seal(manifest)
         return self._switch(work, manifest, verdict, build.reason, snapshot, on_volume, writer, context)
 
-    def _judge_kept(self, manifest: Manifest, snapshot: Snapshot, context: SyncContext) -> Verdict | None:
-        """Judge a revision that is on the volume by the signature in the bucket: it may have come before there was one.
-
-        Raises:
-            Rejected: nobody who is trusted signed it, and somebody must.
-        """
-
-        def read(path: RelPath) -> Iterator[memoryview]:
-            return self._volume.read(manifest.model, manifest.revision, path, _READ_BYTES)
-
-        return self._signatures and self._signatures.judge(snapshot, manifest.files, read, context)
-
     def _relist(
         self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext
     ) -> None:
-        """Put the listing's name on record, and who signed what readers see, if the bucket has a signature.
-
-        One that does not fit takes nothing from readers: it was not made of what they see.
-        """
-        current = replace(current, listing=snapshot.digest)
-        verdict = None
-        if self._signatures is not None and snapshot.signature is not None:
-            with suppress(Rejected):
-                verdict = self._judge_kept(self._kept(work.model, current.revision, writer), snapshot, context)
-        if verdict is not None and (verdict.signer is not None or current.signer is None):
-            current = replace(current, signer=verdict.signer, unsigned=verdict.unsigned)
-            self._observe(SignatureJudged(work.model, current.revision, work.sync_id, verdict.signer, verdict.unsigned))
-        writer.record(current)
+        """Put the listing's name on record, and who signed what readers see, if there is news of that."""
+        verdict = self._signatures and self._signatures.judge_again(current, snapshot, context)
+        writer.record(judged(replace(current, listing=snapshot.digest), verdict))
+        self._tell(work, current.revision, verdict)
 
     def _attend(self, work: Work, snapshot: Snapshot) -> None:
         """See, during a download, whether a new commit supersedes it.
@@ -372,8 +350,7 @@ class ModelSync:
         revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
         current = succeed(before, manifest, now=now, listing=snapshot.digest, pin=before.pin if before else None)
-        if verdict is not None:
-            current = replace(current, signer=verdict.signer, unsigned=verdict.unsigned)
+        current = judged(current, verdict)
         try:
             with context.stage("publish"):
                 writer.publish(current, manifest)
@@ -393,14 +370,26 @@ class ModelSync:
                 signer=current.signer,
             )
         )
-        if verdict is not None:
-            self._observe(SignatureJudged(work.model, revision, work.sync_id, verdict.signer, verdict.unsigned))
+        self._tell(work, revision, verdict)
         return SyncResult(Outcome.SUCCESS, reason, revision)
 
+    def _tell(self, work: Work, revision: Revision, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self._observe(SignatureJudged(work.model, revision, work.sync_id, verdict.signer, verdict.unsigned))
+
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:
-        now = self._clock.now()
+        policy = self._signatures.policy() if self._signatures and refuse.rule == RULE else None
         writer.quarantine(
-            Quarantine(work.model, refuse.revision, snapshot.digest, refuse.rule, refuse.reason, now, refuse.mismatch)
+            Quarantine(
+                work.model,
+                refuse.revision,
+                snapshot.digest,
+                refuse.rule,
+                refuse.reason,
+                self._clock.now(),
+                refuse.mismatch,
+                policy,
+            )
         )
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))
         return SyncResult(Outcome.REJECTED, refuse.reason, refuse.revision)

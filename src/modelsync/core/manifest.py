@@ -183,7 +183,13 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Quarantine(Record):
-    """Why a listing's content was refused: `quarantine/<revision>.json`. `mismatch`: for rule `checksum`."""
+    """Why a listing's content was refused: `quarantine/<revision>.json`.
+
+    `mismatch`: for rule `checksum`. `policy` names what an operator had set, where that is why: once it is another, the
+    content is looked at again.
+    """
+
+    _LATER: ClassVar[frozenset[str]] = frozenset({"policy"})
 
     model: ModelId
     revision: Revision
@@ -192,6 +198,7 @@ class Quarantine(Record):
     reason: str
     rejected_at: float
     mismatch: Mismatch | None = None
+    policy: str | None = None
 
     @staticmethod
     def _nested(record: dict[str, Any]) -> dict[str, Any]:

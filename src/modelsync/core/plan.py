@@ -125,8 +125,8 @@ INCOMPLETE_RECHECK_SECONDS = 30.0
 """How soon an incomplete commit is listed again if no event comes."""
 
 
-def in_step(listing: Digest, published: Published) -> bool:
-    """Whether a listing with this name asks for no work: it is published or refused already."""
+def in_step(listing: Digest, published: Published, *, policy: str | None = None) -> bool:
+    """Whether a listing with this name asks for no work: it is published or refused already, under this policy."""
     if not published.consistent or published.leftover:
         return False
     current = published.current
@@ -135,16 +135,22 @@ def in_step(listing: Digest, published: Published) -> bool:
             return False  # it is back: its tombstone must go
         if current.listing == listing:
             return True
-    return any(_stands(record, listing) for record in published.quarantined)
+    return any(_stands(record, listing, policy) for record in published.quarantined)
 
 
-def _stands(record: Quarantine, listing: Digest) -> bool:
-    """Whether a refusal still holds: it was for this listing, and for something that the bucket shows."""
-    return record.listing == listing and record.rule not in VOLUME_RULES
+def _stands(record: Quarantine, listing: Digest, policy: str | None) -> bool:
+    """Whether a refusal still holds: it was for this listing, and for something that the bucket or the policy shows."""
+    return record.listing == listing and record.rule not in VOLUME_RULES and record.policy in {None, policy}
 
 
 def triage(
-    snapshot: Snapshot, published: Published, *, s3_now: float, settle_seconds: float, quiet_seconds: float
+    snapshot: Snapshot,
+    published: Published,
+    *,
+    s3_now: float,
+    settle_seconds: float,
+    quiet_seconds: float,
+    policy: str | None = None,
 ) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
 
@@ -154,6 +160,7 @@ def triage(
         s3_now: seconds since the epoch by S3's clock, when it listed.
         settle_seconds: age that the last change of a model without commit file must have.
         quiet_seconds: since the last event that told of the model.
+        policy: names what an operator has set that refusals depend on.
     """
     current = published.current
     if (pinned := _keep_to_pin(published)) is not None:
@@ -162,7 +169,7 @@ def triage(
     if current is not None and current.listing == listing and published.consistent and published.linked is not None:
         return Noop("the bucket has not changed since it was published")
     for record in published.quarantined:
-        if _stands(record, listing):
+        if _stands(record, listing, policy):
             return Refuse(record.revision, record.rule, record.reason, known=True)
     if snapshot.refused is not None:
         return Refuse(revision_of(snapshot.files), "key", snapshot.refused)

@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from modelsync.core.manifest import Current
 from modelsync.core.names import Naming, RelPath
 from modelsync.core.words import some
 from modelsync.errors import Rejected
+
+RULE = "signature"
+"""Refuses what nobody signed who is trusted."""
 
 MAX_BYTES = 4 << 20
 """A larger signature is refused unread."""
@@ -137,6 +141,11 @@ class Verdict:
     unsigned: str | None = None
 
 
+def judged(current: Current, verdict: Verdict | None) -> Current:
+    """The record of what readers see, with a verdict on it; None: as it is."""
+    return current if verdict is None else replace(current, signer=verdict.signer, unsigned=verdict.unsigned)
+
+
 def misfit(signed: Signed, published: Mapping[RelPath, str], naming: Naming) -> str | None:
     """Return why a signature does not cover a revision, or None if it does.
 
@@ -163,4 +172,4 @@ def misfit(signed: Signed, published: Mapping[RelPath, str], naming: Naming) -> 
 
 def bad(what: str) -> Rejected:
     """A signature that cannot be used, and why."""
-    return Rejected("signature", f"the signature cannot be used: {what[:300]}")
+    return Rejected(RULE, f"the signature cannot be used: {what[:300]}")

@@ -21,6 +21,10 @@ class SignatureVerifier(Protocol):
         """
         ...
 
+    def policy(self) -> str:
+        """A name for those who are trusted now: another one once they are others. Never raises."""
+        ...
+
 
 class Signer(Protocol):
     """Signs as one person or machine."""

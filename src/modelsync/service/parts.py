@@ -20,6 +20,7 @@ from modelsync.app.dirty import DirtyModels
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
+from modelsync.app.signatures import no_policy
 from modelsync.app.sync import ModelSync
 from modelsync.config import options
 from modelsync.config.load import Configuration
@@ -86,6 +87,8 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     breaker = Breaker(volume, clock, observe, options.deletions(settings))
     collector = Collector(volume, clock, observe, options.collect(settings))
     observe.add(collector)
+    judges = signatures(settings, store, volume)
+    policy = judges.policy if judges else no_policy
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -98,13 +101,14 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
             options=options.decide(settings),
+            policy=policy,
         ),
         breaker=breaker,
         clock=clock,
         observe=observe,
         make_room=collector.make_room,
         options=options.sync(settings),
-        signatures=signatures(settings, store),
+        signatures=judges,
         hook=publish_hook(settings, observe),
     )
     return Parts(
@@ -126,6 +130,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             rules=options.deletions(settings),
             clock=clock,
             observe=observe,
+            policy=policy,
         ),
         refetch=Refetcher(
             bring=sync.bring,

@@ -7,11 +7,11 @@ from pathlib import Path
 from modelsync.app.signatures import Signatures
 from modelsync.config import Settings, options
 from modelsync.errors import ConfigurationError
-from modelsync.ports import ObjectStore
+from modelsync.ports import ObjectStore, Volume
 from modelsync.ports.signing import Signer
 
 
-def signatures(settings: Settings, store: ObjectStore) -> Signatures | None:
+def signatures(settings: Settings, store: ObjectStore, volume: Volume) -> Signatures | None:
     """What judges signatures, if anything is to.
 
     Raises:
@@ -22,7 +22,7 @@ def signatures(settings: Settings, store: ObjectStore) -> Signatures | None:
     from modelsync.adapters.signature import TrustedSigners
 
     verifier = TrustedSigners(settings.gate_signature_key)
-    return Signatures(store, verifier, options.naming(settings), require=settings.gate_signature == "require")
+    return Signatures(store, volume, verifier, options.naming(settings), require=settings.gate_signature == "require")
 
 
 def signer(settings: Settings, key: Path) -> Signer:
