@@ -115,6 +115,16 @@ def test_what_was_refused_once_is_not_fetched_again() -> None:
     assert in_step(SNAPSHOT.digest, on_volume)
 
 
+def test_what_was_refused_under_another_policy_is_looked_at_again() -> None:
+    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "signature", "unsigned", 0.0, policy="require ann")
+    on_volume = replace(published(), quarantined=(record,))
+    assert in_step(SNAPSHOT.digest, on_volume, policy="require ann")
+    for policy in ("require bob", None):
+        assert not in_step(SNAPSHOT.digest, on_volume, policy=policy)
+        found = triage(SNAPSHOT, on_volume, s3_now=NOW, settle_seconds=0.0, quiet_seconds=9.0, policy=policy)
+        assert found is None
+
+
 def test_a_refused_key_refuses_the_model() -> None:
     found = decide(replace(SNAPSHOT, refused="bad key"), Published())
     assert isinstance(found, Refuse)

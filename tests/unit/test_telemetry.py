@@ -41,6 +41,8 @@ ALL = [
     PUBLISHED,
     facts.Pinned(A, R, "why", rolled_back=True),
     facts.Unpinned(A, R, "why"),
+    facts.SignatureJudged(A, R, "s", "sha256:ab", None),
+    facts.SignatureJudged(A, R, "s", None, "why"),
     facts.ModelGone(A, 1.0, "why"),
     facts.ModelBack(A),
     facts.Unpublished(ModelId("d"), R, "s", "why"),

@@ -193,8 +193,10 @@ class ModelSync:
                 return self._build(work, decision, look, look.snapshot, on_volume, writer, context)
             case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
+                pinned = on_volume.current is not None and on_volume.current.pin is not None
+                judge = None if pinned or self._signatures is None else self._signatures.judge_kept
                 try:
-                    verdict = self._signatures and self._signatures.judge_kept(manifest, look.snapshot, context)
+                    verdict = judge and judge(manifest, look.snapshot, context)
                 except Rejected as error:
                     return self._refuse(work, Refuse(revision, error.rule, error.reason), look.snapshot, writer)
                 return self._switch(work, manifest, verdict, reason, look.snapshot, on_volume, writer, context)
