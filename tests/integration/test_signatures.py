@@ -227,9 +227,7 @@ def test_what_was_refused_is_published_once_a_warning_is_enough(make_world: Make
     assert lenient.sync("alice").outcome is Outcome.SUCCESS
 
 
-def test_a_signature_that_names_another_key_than_made_it_does_not_hold(
-    world: World, ann: KeyPair, keys: Path
-) -> None:
+def test_a_signature_that_names_another_key_than_made_it_does_not_hold(world: World, ann: KeyPair, keys: Path) -> None:
     forged = signature_of(make_key(keys, "eve"), V1).replace(
         fingerprint(KeyPair(keys / "eve.key", keys / "eve.pub"))[7:].encode(), fingerprint(ann)[7:].encode()
     )

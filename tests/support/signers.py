@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from model_signing import signing
 
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 Period = tuple[float, float]
 NOW: Period = (-1.0, 1.0)
 """From yesterday until tomorrow, in days from now."""
@@ -28,9 +28,7 @@ class KeyPair:
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey, password: str | None = None) -> bytes:
-    encryption = (
-        serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
-    )
+    encryption = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
@@ -62,7 +60,7 @@ class Authority:
         def named(text: str) -> x509.Name:
             return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         usage = dict.fromkeys(
             ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only",
              "decipher_only"), False,
@@ -77,9 +75,7 @@ class Authority:
             .not_valid_after(now + period[1] * _DAY)
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(
-                x509.KeyUsage(
-                    digital_signature=not authority, key_cert_sign=authority, crl_sign=authority, **usage
-                ),
+                x509.KeyUsage(digital_signature=not authority, key_cert_sign=authority, crl_sign=authority, **usage),
                 critical=True,
             )
             .sign(self._key, hashes.SHA256())

@@ -67,7 +67,9 @@ class TrustedSigners:
         if pem is None:
             raise bad(f"it is made by key sha256:{bundle.key}, which is none of GATE_SIGNATURE_KEY")
         with in_memory(pem) as path:
-            return _opened(bundle, f"sha256:{bundle.key}", lambda config: config.use_elliptic_key_verifier(public_key=path))
+            return _opened(
+                bundle, f"sha256:{bundle.key}", lambda config: config.use_elliptic_key_verifier(public_key=path)
+            )
 
     def policy(self) -> str:
         """A digest of the files."""
@@ -180,7 +182,7 @@ def _by_certificate(bundle: Bundle, chains: tuple[bytes, ...]) -> Signed:
         try:
             signer = _valid_now(bundle, chain)
             with in_memory(chain) as path:
-                return _opened(bundle, signer, lambda config: config.use_certificate_verifier(certificate_chain=[path]))  # noqa: B023 - called before the next turn
+                return _opened(bundle, signer, lambda config: config.use_certificate_verifier(certificate_chain=[path]))
         except Rejected as error:
             refused = error
     raise refused
@@ -243,8 +245,9 @@ class _Statement:
         """Take its own place in the comparison."""
         return self
 
-    def __eq__(self, manifest: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         """Take the manifest that was signed."""
+        manifest: Any = other
         self.signed = (
             str(manifest.serialization_type["method"]),
             tuple(

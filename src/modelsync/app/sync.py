@@ -249,9 +249,7 @@ class ModelSync:
             staging.seal(manifest)
         return self._switch(work, manifest, verdict, build.reason, snapshot, on_volume, writer, context)
 
-    def _relist(
-        self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext
-    ) -> None:
+    def _relist(self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext) -> None:
         """Put the listing's name on record, and who signed what readers see, if there is news of that."""
         verdict = self._signatures and self._signatures.judge_again(current, snapshot, context)
         writer.record(judged(replace(current, listing=snapshot.digest), verdict))
