@@ -99,7 +99,7 @@ def refusal(world: World) -> str:
     """Why the model is refused, for its signature, with nothing left behind."""
     result = world.sync("alice")
     assert result.outcome is Outcome.REJECTED
-    assert [record.rule for record in world.volume.published(ALICE).quarantined] == ["signature"]
+    assert {record.rule for record in world.volume.published(ALICE).quarantined} == {"signature"}
     assert result.reason.isprintable()
     return result.reason
 
