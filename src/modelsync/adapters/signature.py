@@ -174,7 +174,7 @@ def in_memory(content: bytes) -> Iterator[str]:
 def _by_certificate(bundle: Bundle, chains: tuple[bytes, ...]) -> Signed:
     """Verify by one chain after the other.
 
-    The library asks whether a chain was valid when the signing certificate began to be, for it knows no time of signing.
+    The library asks whether a chain was valid when the signing certificate began to be: it knows no time of signing.
     Nobody vouches for one here either: a chain must be valid now.
     """
     refused = bad("it is made with a certificate, and GATE_SIGNATURE_KEY names none")
