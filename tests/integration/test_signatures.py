@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fakes.uploads import FakeUploads
+from modelsync.adapters.folder import LocalFolder
 from modelsync.adapters.signature import TrustedSigners
 from modelsync.adapters.signer import KeySigner
 from modelsync.app.models import Models
+from modelsync.app.push import Push, PushOptions
 from modelsync.core.facts import Outcome, Published, SignatureJudged
 from modelsync.core.health import Status
 from modelsync.core.manifest import Current, Manifest
@@ -20,7 +25,7 @@ from modelsync.core.names import ModelId, RelPath
 from modelsync.core.notices import notice_of
 from modelsync.core.signature import MAX_BYTES
 from modelsync.core.status import ModelView
-from modelsync.errors import ConfigurationError
+from modelsync.errors import ConfigurationError, Rejected
 from support.signers import Authority, KeyPair, make_key, sign_with_the_tool, write
 from support.world import World
 
@@ -76,9 +81,9 @@ def fingerprint(key: KeyPair) -> str:
     return f"sha256:{hashlib.sha256(key.public.read_bytes()).hexdigest()}"
 
 
-def signature_of(key: KeyPair, files: dict[str, bytes]) -> bytes:
+def signature_of(key: KeyPair, files: dict[str, bytes], model: ModelId = ALICE) -> bytes:
     hashes = {RelPath(path): hashlib.sha256(content).hexdigest() for path, content in files.items()}
-    return KeySigner(key.private, None).sign(ALICE, hashes)
+    return KeySigner(key.private, None).sign(model, hashes)
 
 
 def push(world: World, files: dict[str, bytes], signature: bytes | None) -> None:
@@ -190,6 +195,47 @@ def test_a_file_that_was_signed_must_be_there(world: World, ann: KeyPair) -> Non
     assert refusal(world).endswith("it was made with config.json, de/vocab.txt, which the model has not")
 
 
+def test_what_a_push_signed_as_another_model_is_refused(world: World, ann: KeyPair) -> None:
+    push(world, V1, signature_of(ann, V1, ModelId("bob")))
+    assert refusal(world).endswith("does not fit: it was made for the model 'bob'")
+
+
+def test_what_the_tool_signed_names_no_model(world: World, ann: KeyPair, keys: Path) -> None:
+    """It writes the name of the directory, of which the standard says that it must not count."""
+    push(world, V1, sign_with_the_tool(write(keys / "bob", V1), ann, keys / "model.sig"))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
+def test_an_older_version_with_its_own_signature_is_published(world: World, ann: KeyPair) -> None:
+    """A signature tells no time: docs/signing.md says so, and what tells who did it."""
+    for files in (V1, V2, V1):
+        push(world, files, signature_of(ann, files))
+        assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+
+
+def test_a_signature_may_come_after_everything_else(world: World, ann: KeyPair) -> None:
+    world.upload("alice", V1)
+    refusal(world)
+    world.bucket.put("alice/model.sig", signature_of(ann, V1))
+    assert world.sync("alice").outcome is Outcome.SUCCESS, "without a commit file too"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 5_000, b"{}", b"null", b'{"a":' * 900])
+def test_a_hostile_signature_is_refused_in_a_sentence(world: World, content: bytes) -> None:
+    push(world, V1, content)
+    assert refusal(world).startswith("the signature cannot be used: ")
+
+
+def test_a_payload_that_was_changed_does_not_hold(world: World, ann: KeyPair) -> None:
+    document = json.loads(signature_of(ann, V2))
+    payload = base64.b64decode(document["dsseEnvelope"]["payload"])
+    other, own = (hashlib.sha256(files["model.onnx"]).hexdigest().encode() for files in (V2, V1))
+    document["dsseEnvelope"]["payload"] = base64.b64encode(payload.replace(other, own)).decode()
+    push(world, V1, json.dumps(document).encode())
+    assert "it does not hold: its content was changed" in refusal(world)
+
+
 def test_without_a_commit_file_the_bytes_are_read(world: World, ann: KeyPair) -> None:
     world.upload("alice", V1)
     world.bucket.put("alice/model.sig", signature_of(ann, V1))
@@ -216,6 +262,82 @@ def test_keys_are_rotated_without_a_restart(world: World, ann: KeyPair, keys: Pa
     push(world, V2, signature_of(ann, V2))
     assert "which is none of GATE_SIGNATURE_KEY" in refusal(world)
     assert (world.read("alice"), view(world).signer) == (V1, fingerprint(bob))
+
+
+def test_what_a_removed_key_signed_is_told_and_taken_from_nobody(world: World, ann: KeyPair, keys: Path) -> None:
+    push(world, V1, signature_of(ann, V1))
+    world.sync("alice")
+    trust(keys, make_key(keys, "bob"))
+    (keys / "trusted" / ann.public.name).unlink()
+    assert world.compare()[0] == [ALICE]
+    assert world.sync("alice").outcome is Outcome.NOOP
+    assert world.read("alice") == V1
+    unsigned = f"the signature cannot be used: it is made by key {fingerprint(ann)}, which is none of GATE_SIGNATURE_KEY"
+    assert (view(world).signer, view(world).unsigned) == (None, unsigned)
+    assert unsigned in world.board.checks()["signatures"].reason
+    assert world.compare()[0] == [], "it is told once"
+
+
+def test_while_no_key_can_be_read_nothing_is_judged(world: World, ann: KeyPair, keys: Path) -> None:
+    push(world, V1, signature_of(ann, V1))
+    world.sync("alice")
+    (keys / "trusted" / ann.public.name).rename(keys / "away")
+    assert world.compare()[0] == [], "what was published stays as it was judged"
+    push(world, V2, signature_of(ann, V2))
+    result = world.sync("alice")
+    assert (result.outcome, result.reason) == (
+        Outcome.ERROR,
+        f"GATE_SIGNATURE_KEY: no file is in {keys / 'trusted'}",
+    )
+    (keys / "away").rename(keys / "trusted" / ann.public.name)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize("require", [True, False])
+def test_what_was_published_before_is_judged_once_signatures_are_asked_for(
+    make_world: MakeWorld, ann: KeyPair, tmp_path: Path, require: bool
+) -> None:
+    (tmp_path / "volume").mkdir()
+    before = World(tmp_path / "volume")
+    push(before, V1, None)
+    before.upload("bob", V2)
+    before.bucket.put("bob/model.sig", signature_of(ann, V2, ModelId("bob")))
+    for model in ("alice", "bob"):
+        assert before.sync(model).outcome is Outcome.SUCCESS
+    before.fetcher.close()
+    after = make_world(require=require, store=before.bucket)
+    assert after.compare()[0] == ["alice", "bob"]
+    for model in ("alice", "bob"):
+        assert after.sync(model).outcome is Outcome.NOOP
+    found = {each.id: each for each in Models(after.volume, after.board.models).page(10, "").models}
+    assert found["alice"].unsigned == "it is not signed: model.sig is not there"
+    assert (found["bob"].signer, found["bob"].unsigned) == (fingerprint(ann), None)
+    assert after.read("alice") == V1
+    assert after.compare()[0] == []
+    again = World(tmp_path / "volume", store=before.bucket)
+    assert again.compare()[0] == []
+    assert "signatures" not in again.board.checks(), "nobody asks any more"
+    again.fetcher.close()
+
+
+def test_a_pin_is_a_persons_word(world: World, ann: KeyPair, keys: Path) -> None:
+    for files in (V1, V2):
+        push(world, files, signature_of(ann, files))
+        world.sync("alice")
+    world.rollback("alice")
+    trust(keys, make_key(keys, "bob"))
+    (keys / "trusted" / ann.public.name).unlink()
+    (world.base / "alice").unlink()
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1, "it is led back to, whoever may sign now"
+
+
+def test_a_crash_before_the_record_is_written_loses_no_signer(world: World, ann: KeyPair) -> None:
+    push(world, V1, signature_of(ann, V1))
+    world.sync("alice")
+    (world.home("alice") / "current.json").unlink()
+    assert world.sync("alice").outcome is Outcome.NOOP
+    assert view(world).signer == fingerprint(ann)
 
 
 def test_what_was_refused_is_published_once_a_warning_is_enough(make_world: MakeWorld, ann: KeyPair) -> None:
@@ -346,6 +468,36 @@ def test_a_missing_key_or_library_is_told_at_start(keys: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
     with pytest.raises(ConfigurationError, match=r"install modelsync\[signing\]"):
         KeySigner(keys / "ann.key", None)
+
+
+def test_nothing_of_the_library_is_loaded_while_signatures_are_off() -> None:
+    code = (
+        "import sys; from modelsync.config import load; from modelsync.service.signing import signatures;"
+        "import modelsync.service.run, modelsync.cli.push, modelsync.cli.main;"
+        "print(signatures(load({'S3_BUCKET_NAME': 'models'}).settings, None, None),"
+        "[name for name in sys.modules if name.startswith(('model_signing', 'OpenSSL', 'modelsync.adapters.sign'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "None []\n"
+
+
+def test_a_voice_of_too_many_files_to_sign_is_not_uploaded(
+    world: World, ann: KeyPair, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelsync.app.push.MAX_BYTES", 500)
+    push = Push(
+        folder=LocalFolder(write(keys / "voice", V1)),
+        store=world.store,
+        uploads=FakeUploads(world.bucket),
+        clock=world.clock,
+        observe=world.observe,
+        naming=world.naming,
+        options=PushOptions(concurrency=1),
+        signer=KeySigner(ann.private, None),
+    )
+    with pytest.raises(Rejected, match="3 files are too many to sign: their signature has over 500 bytes"):
+        push.prepare("alice", world.stop)
+    push.close()
 
 
 def test_an_encrypted_key_signs_with_its_password_alone(keys: Path, ann: KeyPair) -> None:

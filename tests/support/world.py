@@ -26,7 +26,7 @@ from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
-from modelsync.app.signatures import Signatures, no_policy
+from modelsync.app.signatures import Signatures, nobody
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
@@ -87,7 +87,7 @@ class World:
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
         signatures = trusted and Signatures(self.store, self.volume, trusted, self.naming, require)
-        policy = signatures.policy if signatures else no_policy
+        signers = signatures.signers if signatures else nobody
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -99,7 +99,7 @@ class World:
                 clock=self.clock,
                 observe=self.observe,
                 options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
-                policy=policy,
+                signers=signers,
             ),
             breaker=self.breaker,
             clock=self.clock,
@@ -135,7 +135,7 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
-            policy=policy,
+            signers=signers,
         )
 
     def observe(self, fact: Fact, /) -> None:

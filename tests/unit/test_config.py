@@ -124,6 +124,11 @@ def test_several_keys_and_one_password() -> None:
         load(BASE | {"SIGN_KEY_PASSWORD": "hidden", "SIGN_KEY_PASSWORD_FILE": "/run/password"})
 
 
+def test_a_commit_file_cannot_be_called_as_signatures_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"MODEL_COMMIT_FILE is model\.sig"):
+        load(BASE | {"MODEL_COMMIT_FILE": "model.sig"})
+
+
 def test_any_number_of_queues() -> None:
     url = "https://sqs.eu-west-1.amazonaws.com/1/q"
     environment = BASE | {"SQS_MODEL_SYNC_QUEUE_URL": url, "SQS_B_QUEUE_URL": url, "SQS_C_QUEUE_URL": ""}

@@ -65,6 +65,12 @@ def test_a_publication_is_told_as_a_cloud_event() -> None:
     assert json.loads(json.dumps(event)) == event
 
 
+def test_a_publication_tells_who_signed_it() -> None:
+    notice = notice_of(replace(PUBLISHED, signer="CN=build server"), 0.0)
+    assert notice is not None
+    assert cloud_event(notice, ORIGIN)["data"]["signer"] == "CN=build server"
+
+
 @pytest.mark.parametrize(
     ("fact", "kind", "data"),
     [

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from modelsync.core.names import Naming, RelPath
-from modelsync.core.signature import Bundle, Signed, SignedFile, misfit, parse_bundle
+from modelsync.core.names import ModelId, Naming, RelPath
+from modelsync.core.signature import Bundle, Signed, SignedFile, misfit, parse_bundle, subject_of
 from modelsync.errors import Rejected
 
 KEY = "ab" * 32
@@ -46,7 +46,9 @@ CHAIN = (*MATERIAL, "x509CertificateChain", "certificates")
     ("data", "why"),
     [
         (b"\xff", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"[" * 1_001, "more parts than any signature"),
+        (b"[" * 999, "no JSON"),
+        (b"[{}" + b",{}" * 1_000 + b"]", "more parts than any signature"),
         (b"[]", "no Sigstore bundle"),
         (b"{}", "no Sigstore bundle"),
         (altered(BY_KEY, "mediaType", to="application/json"), "no Sigstore bundle"),
@@ -72,10 +74,13 @@ def test_a_bad_signature_is_rejected_with_a_reason(data: bytes, why: str) -> Non
     assert len(caught.value.reason) < 400
 
 
-def signed(*files: tuple[str, str], method: str = "files", algorithm: str = "sha256") -> Signed:
-    return Signed("sha256:ab", method, tuple(SignedFile(path, algorithm, digest) for path, digest in files))
+def signed(
+    *files: tuple[str, str], subject: str = "voice", method: str = "files", algorithm: str = "sha256"
+) -> Signed:
+    return Signed("sha256:ab", subject, method, tuple(SignedFile(path, algorithm, digest) for path, digest in files))
 
 
+ALICE = ModelId("de/alice")
 MODEL = {RelPath("m.onnx"): ONE, RelPath("de/c.json"): TWO}
 ALL = (("m.onnx", ONE), ("de/c.json", TWO))
 
@@ -86,6 +91,8 @@ ALL = (("m.onnx", ONE), ("de/c.json", TWO))
         (signed(*ALL), None),
         (signed(*ALL, ("README.md", ONE), (".gitattributes", TWO)), None),
         (signed(*ALL, ("model.sig", ONE), ("modelsync.json", TWO)), None),
+        (signed(*ALL, subject=subject_of(ALICE)), None),
+        (signed(*ALL, subject="modelsync:alice"), "it was made for the model 'alice'"),
         (signed(*ALL[:1]), "it does not cover de/c.json"),
         (signed(("m.onnx", ONE), ("./de/c.json", TWO)), "it does not cover de/c.json"),
         (signed(), "it does not cover de/c.json, m.onnx"),
@@ -96,5 +103,5 @@ ALL = (("m.onnx", ONE), ("de/c.json", TWO))
     ],
 )
 def test_a_signature_must_cover_every_file_as_it_is(found: Signed, why: str | None) -> None:
-    reason = misfit(found, MODEL, Naming())
+    reason = misfit(found, ALICE, MODEL, Naming())
     assert reason == why or (reason is not None and why is not None and reason.startswith(why))

@@ -34,6 +34,11 @@ class _Trusted:
     keys: dict[str, bytes]
     chains: tuple[bytes, ...]
 
+    def name(self) -> str:
+        """Another one for other keys or chains."""
+        found = {*self.keys, *(hashlib.sha256(chain).hexdigest() for chain in self.chains)}
+        return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+
 
 class TrustedSigners:
     """Implements `ports.signing.SignatureVerifier` by public keys and certificates in files.
@@ -55,7 +60,7 @@ class TrustedSigners:
         except ImportError as error:
             raise ConfigurationError(f"GATE_SIGNATURE needs a library that is not here: {INSTALL}") from error
         self._places = places
-        self._trusted()
+        self._name = self._trusted().name()
 
     def open(self, signature: bytes) -> Signed:
         """Verify a signature, and tell what it covers."""
@@ -71,13 +76,11 @@ class TrustedSigners:
                 bundle, f"sha256:{bundle.key}", lambda config: config.use_elliptic_key_verifier(public_key=path)
             )
 
-    def policy(self) -> str:
-        """A digest of the files."""
-        found = hashlib.sha256()
+    def signers(self) -> str:
+        """A digest of keys and certificates."""
         with suppress(ConfigurationError):
-            for path in _files(self._places):
-                found.update(hashlib.sha256(_read(path)).digest())
-        return found.hexdigest()
+            self._name = self._trusted().name()
+        return self._name
 
     def _trusted(self) -> _Trusted:
         keys: dict[str, bytes] = {}
@@ -98,13 +101,14 @@ class TrustedSigners:
 def _files(places: tuple[Path, ...]) -> Iterator[Path]:
     """The files, and those in the directories. Kubernetes mounts a Secret as links, beside names with a dot."""
     for place in places:
-        if not place.is_dir():
-            yield place
-            continue
         try:
-            yield from sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+            yield from sorted(filter(_is_plain, place.iterdir())) if place.is_dir() else [place]
         except OSError as error:
             _unusable(place, f"cannot be read: {error.strerror}", error)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
 
 
 def _read(path: Path) -> bytes:
@@ -216,7 +220,7 @@ def _opened(bundle: Bundle, signer: str, trust: Any) -> Signed:
     """Have the library verify a bundle. `trust`: tells it by what."""
     from model_signing import verifying
 
-    statement = _Statement()
+    statement = _Statement(signer)
     try:
         with in_memory(bundle.render()) as path:
             trust(verifying.Config()).set_hashing_config(statement).verify(path, path)
@@ -224,8 +228,7 @@ def _opened(bundle: Bundle, signer: str, trust: Any) -> Signed:
         raise bad(f"it does not hold: {_brief(error)}") from error
     if statement.signed is None:
         raise bad("the library did not tell what is signed")
-    method, files = statement.signed
-    return Signed(signer, method, files)
+    return statement.signed
 
 
 class _Statement:
@@ -235,8 +238,9 @@ class _Statement:
     which knows the hashes, and which files are published.
     """
 
-    def __init__(self) -> None:
-        self.signed: tuple[str, tuple[SignedFile, ...]] | None = None
+    def __init__(self, signer: str) -> None:
+        self._signer = signer
+        self.signed: Signed | None = None
 
     def add_ignored_paths(self, *, model_path: object, paths: object) -> None:
         """Ignore nothing, whatever the signature says: every file that is published must be signed."""
@@ -248,7 +252,9 @@ class _Statement:
     def __eq__(self, other: object) -> bool:
         """Take the manifest that was signed."""
         manifest: Any = other
-        self.signed = (
+        self.signed = Signed(
+            self._signer,
+            str(manifest.model_name),
             str(manifest.serialization_type["method"]),
             tuple(
                 SignedFile(entry.identifier, entry.digest.algorithm, entry.digest.digest_hex)

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelsync.adapters.signature import CURVES, INSTALL, curve_of, fingerprint, in_memory, pem_of
 from modelsync.core.names import ModelId, RelPath
+from modelsync.core.signature import subject_of
 from modelsync.errors import ConfigurationError
 
 
@@ -56,7 +57,8 @@ class KeySigner:
 
         config: Any = signing.Config()
         with in_memory(self._pem) as key, in_memory(b"") as signature:
-            config.use_elliptic_key_signer(private_key=key).set_hashing_config(_Hashes(files)).sign(model, signature)
+            config.use_elliptic_key_signer(private_key=key).set_hashing_config(_Hashes(files))
+            config.sign(subject_of(model), signature)
             return Path(signature).read_bytes()
 
 
@@ -72,11 +74,11 @@ class _Hashes:
 
     files: Mapping[RelPath, str]
 
-    def hash(self, model: ModelId) -> Any:
+    def hash(self, subject: str) -> Any:
         """The library's manifest of them."""
         from model_signing import manifest
         from model_signing._hashing.hashing import Digest  # the library makes it nowhere else
 
         kind = manifest.SerializationType.from_args({"method": "files", "hash_type": "sha256", "allow_symlinks": False})
         items = [kind.new_item(path, Digest("sha256", bytes.fromhex(sha256))) for path, sha256 in self.files.items()]
-        return manifest.Manifest(model, items, kind)
+        return manifest.Manifest(subject, items, kind)

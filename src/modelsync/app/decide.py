@@ -9,7 +9,7 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import SyncContext
 from modelsync.app.settling import SettleOptions, Settling
-from modelsync.app.signatures import Policy, no_policy
+from modelsync.app.signatures import Signers, nobody
 from modelsync.core.commit import CommittedFile
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.manifest import Published
@@ -59,12 +59,12 @@ class Decider:
         clock: Clock,
         observe: Observer,
         options: DecideOptions,
-        policy: Policy = no_policy,
+        signers: Signers = nobody,
     ) -> None:
         self._store = store
         self._namespace = namespace
         self._options = options
-        self._policy = policy
+        self._signers = signers
         self._settling = Settling(
             store=store, volume=volume, naming=options.naming, clock=clock, observe=observe, options=options.settle
         )
@@ -106,7 +106,7 @@ class Decider:
             s3_now=look.at,
             settle_seconds=options.settle.seconds,
             quiet_seconds=quiet_seconds,
-            policy=self._policy(),
+            signers=self._signers(),
         )
         if answer is not None:
             return answer

@@ -23,6 +23,7 @@ from modelsync.core.facts import PushStage, UploadLeft
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import ModelFile, RemoteObject, Revision, revision_of
 from modelsync.core.proof import Proof
+from modelsync.core.signature import MAX_BYTES
 from modelsync.core.upload import (
     Before,
     DigestedFile,
@@ -110,8 +111,15 @@ class Push:
         plan = plan_upload(selection.model, files, before, self._naming)
         if isinstance(plan, Unfit):
             raise Rejected("unfit", plan.reason)
-        signature = self._signer and self._signer.sign(plan.model, {file.path: file.sha256 for file in files})
-        return Prepared(selection, plan, signature)
+        return Prepared(selection, plan, self._signature(plan.model, files))
+
+    def _signature(self, model: ModelId, files: Sequence[DigestedFile]) -> bytes | None:
+        if self._signer is None:
+            return None
+        signature = self._signer.sign(model, {file.path: file.sha256 for file in files})
+        if len(signature) > MAX_BYTES:
+            raise Rejected("unfit", f"{len(files)} files are too many to sign: their signature has over {MAX_BYTES} bytes")
+        return signature
 
     def carry_out(self, prepared: Prepared, stop: threading.Event) -> Revision:
         """Upload what is missing; signature and commit file last, and only if nothing else changed meanwhile.

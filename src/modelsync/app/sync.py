@@ -47,7 +47,7 @@ from modelsync.core.plan import (
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
-from modelsync.core.signature import RULE, Verdict, judged
+from modelsync.core.signature import Verdict, judged
 from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
@@ -195,10 +195,9 @@ class ModelSync:
                 manifest = self._kept(work.model, revision, writer)
                 pinned = on_volume.current is not None and on_volume.current.pin is not None
                 judge = None if pinned or self._signatures is None else self._signatures.judge_kept
-                try:
-                    verdict = judge and judge(manifest, look.snapshot, context)
-                except Rejected as error:
-                    return self._refuse(work, Refuse(revision, error.rule, error.reason), look.snapshot, writer)
+                verdict = judge and judge(manifest, look.snapshot, context)
+                if isinstance(verdict, Refuse):
+                    return self._refuse(work, verdict, look.snapshot, writer)
                 return self._switch(work, manifest, verdict, reason, look.snapshot, on_volume, writer, context)
             case Refuse(known=False) as refuse if look.snapshot is not None:
                 return self._refuse(work, refuse, look.snapshot, writer)
@@ -239,8 +238,11 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
+        judge = self._signatures and self._signatures.judge
+        verdict = judge and judge(build.revision, snapshot, records, staging.read, context)
+        if isinstance(verdict, Refuse):
+            return self._refuse(work, verdict, snapshot, writer)
         try:
-            verdict = self._signatures and self._signatures.judge(snapshot, records, staging.read, context)
             self._vet(build, staging, context)
         except Rejected as error:
             return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
@@ -252,8 +254,10 @@ class ModelSync:
     def _relist(self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext) -> None:
         """Put the listing's name on record, and who signed what readers see, if there is news of that."""
         verdict = self._signatures and self._signatures.judge_again(current, snapshot, context)
-        writer.record(judged(replace(current, listing=snapshot.digest), verdict))
-        self._tell(work, current.revision, verdict)
+        record = judged(replace(current, listing=snapshot.digest), verdict)
+        writer.record(record)
+        if (record.signer, record.unsigned) != (current.signer, current.unsigned):
+            self._tell(work, current.revision, verdict)
 
     def _attend(self, work: Work, snapshot: Snapshot) -> None:
         """See, during a download, whether a new commit supersedes it.
@@ -378,18 +382,16 @@ class ModelSync:
             self._observe(SignatureJudged(work.model, revision, work.sync_id, verdict.signer, verdict.unsigned))
 
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:
-        policy = self._signatures.policy() if self._signatures and refuse.rule == RULE else None
-        writer.quarantine(
-            Quarantine(
-                work.model,
-                refuse.revision,
-                snapshot.digest,
-                refuse.rule,
-                refuse.reason,
-                self._clock.now(),
-                refuse.mismatch,
-                policy,
-            )
+        record = Quarantine(
+            work.model,
+            refuse.revision,
+            snapshot.digest,
+            refuse.rule,
+            refuse.reason,
+            self._clock.now(),
+            refuse.mismatch,
+            refuse.gate,
         )
+        writer.quarantine(record)
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))
         return SyncResult(Outcome.REJECTED, refuse.reason, refuse.revision)

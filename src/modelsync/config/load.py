@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from modelsync.config.fields import redact_url, without_userinfo
 from modelsync.config.settings import Settings
+from modelsync.core.names import Naming
 from modelsync.core.notices import HOOK_VARIABLES
 from modelsync.errors import ConfigurationError
 
@@ -93,6 +94,8 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     if settings.gate_signature != "off" and not settings.gate_signature_key:
         problems.append(f"GATE_SIGNATURE={settings.gate_signature} needs GATE_SIGNATURE_KEY")
+    if settings.model_commit_file == Naming.signature_file:
+        problems.append(f"MODEL_COMMIT_FILE is {Naming.signature_file}, which is the name of signatures: take another")
     if settings.sign_key_password is not None and settings.sign_key_password_file is not None:
         problems.append("SIGN_KEY_PASSWORD and SIGN_KEY_PASSWORD_FILE are both set: leave one")
     if settings.kubernetes_notify != "off" and settings.kubernetes_selector is None:

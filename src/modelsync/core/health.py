@@ -61,7 +61,9 @@ def damage_check(damaged: Mapping[ModelId, str]) -> tuple[Status, str]:
 
 
 def signatures_check(unsigned: Mapping[ModelId, str]) -> tuple[Status, str]:
-    """Judge the models that were published though nobody signed them who counts: GATE_SIGNATURE=warn wants it so.
+    """Judge the models that readers see though nobody signed them who counts.
+
+    GATE_SIGNATURE=warn wants it so, or they were published before it was asked for.
 
     Args:
         unsigned: model to why.

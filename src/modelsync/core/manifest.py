@@ -26,7 +26,7 @@ class Record:
     """A dataclass that is kept as a JSON file.
 
     A replica, or an application, of another version may read it: fields that are not known are passed over, and
-    those that came later are left out while they are None.
+    those that came later are left out while they are empty.
     """
 
     _LATER: ClassVar[frozenset[str]] = frozenset()
@@ -63,7 +63,7 @@ class Record:
 def _fields(record: Any) -> dict[str, Any]:
     later = getattr(record, "_LATER", frozenset())
     values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: value for name, value in values.items() if value is not None or name not in later}
+    return {name: value for name, value in values.items() if value or name not in later}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,11 @@ class Current(Record):
     revision: a model whose listing still has that name needs no further look. `gone_since`, the
     tombstone, is when the bucket was first seen without the model; `unpublished_at` is when its
     link was withdrawn, and the revision is then the one that readers saw last. `signer` and
-    `unsigned` say who signed what readers see, or why nobody did, where that was asked for.
+    `unsigned` say who signed what readers see, or why nobody did, where that was asked for;
+    `signers` names those who could sign it then.
     """
 
-    _LATER: ClassVar[frozenset[str]] = frozenset({"signer", "unsigned"})
+    _LATER: ClassVar[frozenset[str]] = frozenset({"signer", "unsigned", "signers"})
 
     model: ModelId
     revision: Revision
@@ -138,6 +139,7 @@ class Current(Record):
     unpublished_at: float | None = None
     signer: str | None = None
     unsigned: str | None = None
+    signers: str = ""
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -185,11 +187,11 @@ class Mismatch:
 class Quarantine(Record):
     """Why a listing's content was refused: `quarantine/<revision>.json`.
 
-    `mismatch`: for rule `checksum`. `policy` names what an operator had set, where that is why: once it is another, the
-    content is looked at again.
+    `mismatch`: for rule `checksum`. `gate` names the rules that refused it, where an operator sets them: under others it
+    may pass.
     """
 
-    _LATER: ClassVar[frozenset[str]] = frozenset({"policy"})
+    _LATER: ClassVar[frozenset[str]] = frozenset({"gate"})
 
     model: ModelId
     revision: Revision
@@ -198,7 +200,7 @@ class Quarantine(Record):
     reason: str
     rejected_at: float
     mismatch: Mismatch | None = None
-    policy: str | None = None
+    gate: str = ""
 
     @staticmethod
     def _nested(record: dict[str, Any]) -> dict[str, Any]:

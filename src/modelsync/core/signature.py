@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelsync.core.manifest import Current
-from modelsync.core.names import Naming, RelPath
+from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.words import some
 from modelsync.errors import Rejected
 
@@ -27,6 +27,8 @@ MAX_BYTES = 4 << 20
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _MAX_CERTIFICATES = 8
+_MAX_PARTS = 1000  # lists, objects and entries: a signature has some dozens
+_OURS = "modelsync:"
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -70,6 +72,9 @@ def parse_bundle(data: bytes) -> Bundle:
     Raises:
         Rejected: rule `signature`; it is malformed, or of a kind that cannot be verified offline.
     """
+    if sum(map(data.count, (b"[", b"{", b","))) > _MAX_PARTS:
+        # Before it is parsed: small parts would take many times their length of memory.
+        raise bad("it has more parts than any signature")
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -124,29 +129,45 @@ class Signed:
 
     Attributes:
         signer: `sha256:` and the fingerprint of the key's PEM file, or the subject of the certificate.
+        subject: what the signer called it: see `subject_of`.
         method: how files became entries: `files` where each is one.
         files: the entries.
     """
 
     signer: str
+    subject: str
     method: str
     files: tuple[SignedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a revision's signature: `signer` who signed it, or `unsigned` why nobody did who counts."""
+    """What became of a revision's signature: `signer` who signed it, or `unsigned` why nobody did who counts.
 
+    `signers` names those who could sign it then, and whether somebody had to.
+    """
+
+    signers: str
     signer: str | None = None
     unsigned: str | None = None
 
 
 def judged(current: Current, verdict: Verdict | None) -> Current:
     """The record of what readers see, with a verdict on it; None: as it is."""
-    return current if verdict is None else replace(current, signer=verdict.signer, unsigned=verdict.unsigned)
+    if verdict is None:
+        return current
+    return replace(current, signer=verdict.signer, unsigned=verdict.unsigned, signers=verdict.signers)
 
 
-def misfit(signed: Signed, published: Mapping[RelPath, str], naming: Naming) -> str | None:
+def subject_of(model: ModelId) -> str:
+    """What a push calls a model that it signs: such a signature holds for that model alone.
+
+    Other tools write the name of a directory, of which the standard says that it means nothing.
+    """
+    return f"{_OURS}{model}"
+
+
+def misfit(signed: Signed, model: ModelId, published: Mapping[RelPath, str], naming: Naming) -> str | None:
     """Return why a signature does not cover a revision, or None if it does.
 
     Every file must be signed as it is. Files that are signed but never published, a README for one, are passed over;
@@ -154,9 +175,12 @@ def misfit(signed: Signed, published: Mapping[RelPath, str], naming: Naming) -> 
 
     Args:
         signed: the signature's content.
+        model: the revision's.
         published: the revision's files, with the SHA-256 of each in hex.
         naming: which files are published.
     """
+    if signed.subject.startswith(_OURS) and signed.subject != subject_of(model):
+        return f"it was made for the model {signed.subject.removeprefix(_OURS)[:200]!r}"
     if signed.method != "files" or any(entry.algorithm != "sha256" for entry in signed.files):
         return "it does not have the SHA-256 of each file: sign the model again, with the tool's own defaults"
     entries = {entry.path: entry.digest for entry in signed.files}

@@ -21,8 +21,11 @@ class SignatureVerifier(Protocol):
         """
         ...
 
-    def policy(self) -> str:
-        """A name for those who are trusted now: another one once they are others. Never raises."""
+    def signers(self) -> str:
+        """A name for those who are trusted now: another one once they are others.
+
+        Never raises: while they cannot be read it is the name from before.
+        """
         ...
 
 
@@ -35,5 +38,5 @@ class Signer(Protocol):
         ...
 
     def sign(self, model: ModelId, files: Mapping[RelPath, str]) -> bytes:
-        """Sign files by their SHA-256 in hex; return the signature."""
+        """Sign files by their SHA-256 in hex, for this model alone; return the signature."""
         ...

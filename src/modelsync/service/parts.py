@@ -20,7 +20,7 @@ from modelsync.app.dirty import DirtyModels
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
-from modelsync.app.signatures import no_policy
+from modelsync.app.signatures import nobody
 from modelsync.app.sync import ModelSync
 from modelsync.config import options
 from modelsync.config.load import Configuration
@@ -88,7 +88,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     collector = Collector(volume, clock, observe, options.collect(settings))
     observe.add(collector)
     judges = signatures(settings, store, volume)
-    policy = judges.policy if judges else no_policy
+    signers = judges.signers if judges else nobody
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -101,7 +101,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
             options=options.decide(settings),
-            policy=policy,
+            signers=signers,
         ),
         breaker=breaker,
         clock=clock,
@@ -130,7 +130,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             rules=options.deletions(settings),
             clock=clock,
             observe=observe,
-            policy=policy,
+            signers=signers,
         ),
         refetch=Refetcher(
             bring=sync.bring,
