@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -163,7 +162,7 @@ def test_a_version_on_record_is_read_when_the_object_was_replaced_or_removed(sub
     listed = subject.find("a")
     version_id = subject.store.head(listed).version_id
     assert version_id
-    pinned = replace(listed, version_id=version_id)
+    pinned = listed._replace(version_id=version_id)
     subject.put("a", b"two")
     assert subject.read(pinned) == b"one"
     assert subject.read(pinned, Span(1, 3)) == b"ne"
@@ -171,7 +170,7 @@ def test_a_version_on_record_is_read_when_the_object_was_replaced_or_removed(sub
     assert subject.read(pinned) == b"one"
     assert subject.store.head(pinned).version_id == version_id
     with pytest.raises(ObjectChanged):
-        subject.read(replace(pinned, version_id="no-such-version"))
+        subject.read(pinned._replace(version_id="no-such-version"))
 
 
 def test_uploads_in_progress_are_listed_below_a_prefix(subject: Subject) -> None:

@@ -99,8 +99,12 @@ class Collector:
             # More than one round: what two revisions share is freed with the second.
             while freed < bytes_short:
                 beat()
-                verdicts = [self._weighed(item) if item.rank else item for item in self.judge(self._volume.models())]
-                removed = self._carry_out(make_room(verdicts, bytes_short - freed))
+                verdicts = [
+                    self._weighed(item) if item.rank or item.remove else item
+                    for item in self.judge(self._volume.models())
+                ]
+                anyway = sum(item.holding.size_bytes for item in verdicts if item.remove)
+                removed = self._carry_out(make_room(verdicts, bytes_short - freed - anyway))
                 freed += sum(held.size_bytes for held in removed)
                 if not removed:
                     break
