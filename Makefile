@@ -52,7 +52,7 @@ docs: install ## Generate the reference pages from the code
 
 lock: ## Resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --upgrade --extra worker pyproject.toml --output-file requirements.lock
+	  --upgrade --extra worker --extra signing pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade --extra demo --extra kubernetes --extra signing --group dev pyproject.toml --output-file requirements-dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -272,7 +272,9 @@ def test_what_a_removed_key_signed_is_told_and_taken_from_nobody(world: World, a
     assert world.compare()[0] == [ALICE]
     assert world.sync("alice").outcome is Outcome.NOOP
     assert world.read("alice") == V1
-    unsigned = f"the signature cannot be used: it is made by key {fingerprint(ann)}, which is none of GATE_SIGNATURE_KEY"
+    unsigned = (
+        f"the signature cannot be used: it is made by key {fingerprint(ann)}, which is none of GATE_SIGNATURE_KEY"
+    )
     assert (view(world).signer, view(world).unsigned) == (None, unsigned)
     assert unsigned in world.board.checks()["signatures"].reason
     assert world.compare()[0] == [], "it is told once"
@@ -295,7 +297,7 @@ def test_while_no_key_can_be_read_nothing_is_judged(world: World, ann: KeyPair, 
 
 @pytest.mark.parametrize("require", [True, False])
 def test_what_was_published_before_is_judged_once_signatures_are_asked_for(
-    make_world: MakeWorld, ann: KeyPair, tmp_path: Path, require: bool
+    make_world: MakeWorld, ann: KeyPair, tmp_path: Path, *, require: bool
 ) -> None:
     (tmp_path / "volume").mkdir()
     before = World(tmp_path / "volume")
@@ -475,7 +477,7 @@ def test_nothing_of_the_library_is_loaded_while_signatures_are_off() -> None:
         "import sys; from modelsync.config import load; from modelsync.service.signing import signatures;"
         "import modelsync.service.run, modelsync.cli.push, modelsync.cli.main;"
         "print(signatures(load({'S3_BUCKET_NAME': 'models'}).settings, None, None),"
-        "[name for name in sys.modules if name.startswith(('model_signing', 'OpenSSL', 'modelsync.adapters.sign'))])"
+        "[name for name in sys.modules if name.startswith(('model_signing', 'modelsync.adapters.sign'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "None []\n"

@@ -74,9 +74,7 @@ def test_a_bad_signature_is_rejected_with_a_reason(data: bytes, why: str) -> Non
     assert len(caught.value.reason) < 400
 
 
-def signed(
-    *files: tuple[str, str], subject: str = "voice", method: str = "files", algorithm: str = "sha256"
-) -> Signed:
+def signed(*files: tuple[str, str], subject: str = "voice", method: str = "files", algorithm: str = "sha256") -> Signed:
     return Signed("sha256:ab", subject, method, tuple(SignedFile(path, algorithm, digest) for path, digest in files))
 
 

@@ -268,7 +268,7 @@ def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "
 def test_every_line_about_a_sync_has_model_revision_and_sync_id(capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(capsys, *ALL)
     about = [line for line in lines if "sync_id" in line]
-    assert len(about) == 11
+    assert len(about) == 13
     assert all(line["model"] in {"a", "d"} and line["sync_id"] == "s" for line in about)
     assert all("timestamp" in line and "level" in line for line in lines)
     built = [line for line in about if line["event"] in {"downloading", "file verified", "published", "rejected"}]

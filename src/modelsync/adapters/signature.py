@@ -220,10 +220,11 @@ def _opened(bundle: Bundle, signer: str, trust: Any) -> Signed:
     """Have the library verify a bundle. `trust`: tells it by what."""
     from model_signing import verifying
 
+    config: Any = verifying.Config()  # type: ignore[no-untyped-call]
     statement = _Statement(signer)
     try:
         with in_memory(bundle.render()) as path:
-            trust(verifying.Config()).set_hashing_config(statement).verify(path, path)
+            trust(config).set_hashing_config(statement).verify(path, path)
     except Exception as error:
         raise bad(f"it does not hold: {_brief(error)}") from error
     if statement.signed is None:

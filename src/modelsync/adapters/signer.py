@@ -55,7 +55,7 @@ class KeySigner:
         """Sign files by their SHA-256."""
         from model_signing import signing
 
-        config: Any = signing.Config()
+        config: Any = signing.Config()  # type: ignore[no-untyped-call]
         with in_memory(self._pem) as key, in_memory(b"") as signature:
             config.use_elliptic_key_signer(private_key=key).set_hashing_config(_Hashes(files))
             config.sign(subject_of(model), signature)

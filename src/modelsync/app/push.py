@@ -118,7 +118,9 @@ class Push:
             return None
         signature = self._signer.sign(model, {file.path: file.sha256 for file in files})
         if len(signature) > MAX_BYTES:
-            raise Rejected("unfit", f"{len(files)} files are too many to sign: their signature has over {MAX_BYTES} bytes")
+            raise Rejected(
+                "unfit", f"{len(files)} files are too many to sign: their signature has over {MAX_BYTES} bytes"
+            )
         return signature
 
     def carry_out(self, prepared: Prepared, stop: threading.Event) -> Revision:

@@ -194,8 +194,8 @@ class ModelSync:
             case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
                 pinned = on_volume.current is not None and on_volume.current.pin is not None
-                judge = None if pinned or self._signatures is None else self._signatures.judge_kept
-                verdict = judge and judge(manifest, look.snapshot, context)
+                judges = None if pinned else self._signatures
+                verdict = None if judges is None else judges.judge_kept(manifest, look.snapshot, context)
                 if isinstance(verdict, Refuse):
                     return self._refuse(work, verdict, look.snapshot, writer)
                 return self._switch(work, manifest, verdict, reason, look.snapshot, on_volume, writer, context)
@@ -238,8 +238,8 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
-        judge = self._signatures and self._signatures.judge
-        verdict = judge and judge(build.revision, snapshot, records, staging.read, context)
+        judges = self._signatures
+        verdict = None if judges is None else judges.judge(build.revision, snapshot, records, staging.read, context)
         if isinstance(verdict, Refuse):
             return self._refuse(work, verdict, snapshot, writer)
         try:
@@ -253,7 +253,8 @@ class ModelSync:
 
     def _relist(self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext) -> None:
         """Put the listing's name on record, and who signed what readers see, if there is news of that."""
-        verdict = self._signatures and self._signatures.judge_again(current, snapshot, context)
+        judges = self._signatures
+        verdict = None if judges is None else judges.judge_again(current, snapshot, context)
         record = judged(replace(current, listing=snapshot.digest), verdict)
         writer.record(record)
         if (record.signer, record.unsigned) != (current.signer, current.unsigned):

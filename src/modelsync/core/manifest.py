@@ -61,7 +61,7 @@ class Record:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    later = getattr(record, "_LATER", frozenset())
+    later: frozenset[str] = getattr(record, "_LATER", frozenset())
     values = {field.name: getattr(record, field.name) for field in fields(record)}
     return {name: value for name, value in values.items() if value or name not in later}
 
@@ -187,8 +187,8 @@ class Mismatch:
 class Quarantine(Record):
     """Why a listing's content was refused: `quarantine/<revision>.json`.
 
-    `mismatch`: for rule `checksum`. `gate` names the rules that refused it, where an operator sets them: under others it
-    may pass.
+    `mismatch`: for rule `checksum`. `gate` names the rules that refused it, where an operator sets them: under others
+    it may pass.
     """
 
     _LATER: ClassVar[frozenset[str]] = frozenset({"gate"})
