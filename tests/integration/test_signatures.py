@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import PublicFormat
 
 from fakes.uploads import FakeUploads
 from modelsync.adapters.folder import LocalFolder
@@ -26,7 +28,7 @@ from modelsync.core.notices import notice_of
 from modelsync.core.signature import MAX_BYTES
 from modelsync.core.status import ModelView
 from modelsync.errors import ConfigurationError, Rejected
-from support.signers import Authority, KeyPair, make_key, sign_with_the_tool, write
+from support.signers import PEM, Authority, KeyPair, make_key, private_pem, sign_with_the_tool, write
 from support.world import World
 
 ALICE = ModelId("alice")
@@ -75,6 +77,10 @@ def world(make_world: MakeWorld, ann: KeyPair) -> World:
 
 def trust(keys: Path, key: KeyPair) -> None:
     (keys / "trusted" / key.public.name).write_bytes(key.public.read_bytes())
+
+
+def vouch(keys: Path, authority: Authority) -> None:
+    (keys / "trusted" / authority.certificate.name).write_bytes(authority.certificate.read_bytes())
 
 
 def fingerprint(key: KeyPair) -> str:
@@ -405,7 +411,7 @@ def test_an_absurd_signature_is_not_even_read(world: World) -> None:
 
 def test_certificates_count_while_their_chain_is_valid(make_world: MakeWorld, keys: Path) -> None:
     authority, other = Authority(keys, "voices"), Authority(keys, "others")
-    (keys / "trusted" / "voices.crt").write_bytes(authority.root.read_bytes())
+    vouch(keys, authority)
     world, directory = make_world(), write(keys / "voice", V1)
     push(world, V1, authority.sign(directory, "expired", (-3.0, -1.0)))
     assert "certificate has expired" in refusal(world)
@@ -420,10 +426,40 @@ def test_certificates_count_while_their_chain_is_valid(make_world: MakeWorld, ke
 
 def test_an_authority_that_has_expired_vouches_for_nobody(make_world: MakeWorld, keys: Path) -> None:
     authority = Authority(keys, "old", (-5.0, -1.0))
-    (keys / "trusted" / "old.crt").write_bytes(authority.root.read_bytes())
+    vouch(keys, authority)
     world = make_world()
     push(world, V1, authority.sign(write(keys / "voice", V1), "build server", (-2.0, 1.0)))
     assert "certificate has expired" in refusal(world)
+
+
+def test_a_chain_may_have_authorities_between(make_world: MakeWorld, keys: Path) -> None:
+    root = Authority(keys, "root")
+    between = Authority(keys, "voices", above=root)
+    vouch(keys, root)
+    world, directory = make_world(), write(keys / "voice", V1)
+    push(world, V1, between.sign(directory, "build server"))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    expired = Authority(keys, "old voices", (-3.0, -1.0), above=root)
+    push(world, V2, expired.sign(write(directory, V2), "build server"))
+    assert "certificate has expired" in refusal(world)
+
+
+@pytest.mark.parametrize(
+    ("subject", "authority", "why"),
+    [
+        ("voices of others", True, "cannot be used for signing"),
+        ("build\nserver", False, "its subject names nobody"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning")  # the library's own
+def test_a_certificate_that_is_not_a_signers_does_not_count(
+    make_world: MakeWorld, keys: Path, subject: str, *, authority: bool, why: str
+) -> None:
+    root = Authority(keys, "voices")
+    vouch(keys, root)
+    world = make_world()
+    push(world, V1, root.sign(write(keys / "voice", V1), subject, authority=authority))
+    assert why in refusal(world)
 
 
 def test_a_key_does_not_count_where_a_certificate_is_asked_for_and_the_other_way_round(
@@ -443,9 +479,14 @@ def test_records_without_signers_are_written_as_before_and_later_fields_passed_o
     assert found.signer == "CN=ann"
 
 
+def other_curve() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256K1())
+
+
 BAD_KEYS: dict[str, tuple[str, str]] = {
     "private": ("-----BEGIN PRIVATE KEY-----\n", "holds a private key"),
     "junk": ("hello", "holds neither a public key nor certificates"),
+    "other curve": (other_curve().public_key().public_bytes(PEM, PublicFormat.SubjectPublicKeyInfo).decode(), "P-256"),
     "certificate": ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
 }
 
@@ -464,6 +505,8 @@ def test_a_missing_key_or_library_is_told_at_start(keys: Path, monkeypatch: pyte
         TrustedSigners((keys / "trusted",))
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         TrustedSigners((keys / "absent.pub",))
+    with pytest.raises(ConfigurationError, match="cannot be read: File name too long"):
+        TrustedSigners((Path("k" * 5000),))
     monkeypatch.setitem(sys.modules, "model_signing.verifying", None)
     with pytest.raises(ConfigurationError, match=r"install modelsync\[signing\]"):
         TrustedSigners((keys / "trusted",))
@@ -515,3 +558,6 @@ def test_an_encrypted_key_signs_with_its_password_alone(keys: Path, ann: KeyPair
         KeySigner(ann.public, None)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         KeySigner(keys / "absent.key", None)
+    (keys / "odd.key").write_bytes(private_pem(other_curve()))
+    with pytest.raises(ConfigurationError, match="not on the curve P-256, P-384 or P-521"):
+        KeySigner(keys / "odd.key", None)

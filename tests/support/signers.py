@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from model_signing import signing
 
+PEM = serialization.Encoding.PEM
 _DAY = dt.timedelta(days=1)
 Period = tuple[float, float]
 NOW: Period = (-1.0, 1.0)
@@ -29,7 +30,7 @@ class KeyPair:
 
 def private_pem(key: ec.EllipticCurvePrivateKey, password: str | None = None) -> bytes:
     encryption = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
 def make_key(directory: Path, name: str, password: str | None = None) -> KeyPair:
@@ -37,22 +38,21 @@ def make_key(directory: Path, name: str, password: str | None = None) -> KeyPair
     key = ec.generate_private_key(ec.SECP256R1())
     made = KeyPair(directory / f"{name}.key", directory / f"{name}.pub")
     made.private.write_bytes(private_pem(key, password))
-    made.public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    made.public.write_bytes(key.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
     return made
 
 
 class Authority:
-    """Vouches for signers by certificates. `root` is its own certificate's file."""
+    """Vouches for signers by certificates. `certificate` is its own one's file; `above`: who vouches for it."""
 
-    def __init__(self, directory: Path, name: str, period: Period = NOW) -> None:
+    def __init__(self, directory: Path, name: str, period: Period = NOW, above: Authority | None = None) -> None:
         self._directory = directory
         self._name = name
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._certificate = self._issue(name, self._key, period, authority=True)
-        self.root = directory / f"{name}.crt"
-        self.root.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        made = (above or self)._issue(name, self._key, period, authority=True)
+        self.certificate = directory / f"{name}.crt"
+        self.certificate.write_bytes(made.public_bytes(PEM))
+        self._chain: list[Path] = [self.certificate, *(above._chain if above else [])]
 
     def _issue(
         self, subject: str, key: ec.EllipticCurvePrivateKey, period: Period, *, authority: bool
@@ -81,15 +81,18 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def sign(self, directory: Path, subject: str, period: Period = NOW) -> bytes:
-        """Sign a directory as somebody for whom this authority vouches, with the library's own tool."""
+    def sign(self, directory: Path, subject: str, period: Period = NOW, *, authority: bool = False) -> bytes:
+        """Sign a directory as somebody for whom this authority vouches, with the library's own tool.
+
+        `authority`: it vouches for an authority, which may sign certificates and nothing else.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        private, certificate, signature = (self._directory / f"{subject}.{end}" for end in ("key", "crt", "sig"))
+        private, certificate, signature = (self._directory / f"signer.{end}" for end in ("key", "crt", "sig"))
         private.write_bytes(private_pem(key))
-        leaf = self._issue(subject, key, period, authority=False)
-        certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+        leaf = self._issue(subject, key, period, authority=authority)
+        certificate.write_bytes(leaf.public_bytes(PEM))
         signing.Config().use_certificate_signer(
-            private_key=private, signing_certificate=certificate, certificate_chain=[self.root]
+            private_key=private, signing_certificate=certificate, certificate_chain=self._chain
         ).sign(directory, signature)
         return signature.read_bytes()
 
