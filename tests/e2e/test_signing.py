@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import pytest
 from support.signers import KeyPair, make_key, write
 from support.worker import Setting, until
 
+PAGE = (Path(__file__).parents[2] / "docs" / "signing.md").read_text()
 ALICE = {"model.onnx": b"weights 1", "config.json": b"{}"}
 
 
@@ -84,6 +90,32 @@ def test_a_warning_is_in_log_health_and_status(setting: Setting, bucket: Any, vo
     told = json.loads(setting.command("status", "alice", "--json", MODELSYNC_URL=worker.url).stdout)
     assert (told["models"][0]["signer"], told["models"][0]["unsigned"]) == (None, why)
     assert "unsigned" in setting.command("status", MODELSYNC_URL=worker.url).stdout
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which the page uses, is not on this machine")
+def test_the_page_makes_keys_certificates_and_signatures_that_count(
+    setting: Setting, bucket: Any, tmp_path: Path
+) -> None:
+    """Everything that the page tells to type, in a row; what it signs last is by a certificate."""
+    write(tmp_path / "alice-v7", ALICE)
+    script = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, env=setting.environment | {"PATH": path}, check=True, timeout=60
+    )
+    signers = tmp_path / "signers"
+    signers.mkdir()
+    for name in ("voices.pub", "root.crt"):
+        shutil.copy(tmp_path / name, signers)
+    for name, content in {**ALICE, "model.sig": (tmp_path / "model.sig").read_bytes()}.items():
+        bucket.put(f"carol/{name}", content)
+    worker = setting.start(GATE_SIGNATURE="require", GATE_SIGNATURE_KEY=str(signers), SETTLE_SECONDS="0.1")
+    worker.wait_published(2)
+    digest = subprocess.run(
+        ["sha256sum", "voices.pub"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert worker.get("/api/v1/models/alice")[1]["signer"] == f"sha256:{digest.split()[0]}"
+    assert worker.get("/api/v1/models/carol")[1]["signer"] == "CN=build server"
 
 
 def test_a_worker_that_knows_nobody_to_trust_does_not_start(setting: Setting, ann: KeyPair) -> None:

@@ -386,6 +386,9 @@ def test_a_signature_of_something_else_takes_nothing_from_readers(world: World, 
     assert world.sync("alice").outcome is Outcome.NOOP
     assert (world.read("alice"), view(world).signer) == (V1, fingerprint(ann))
     assert world.compare()[0] == []
+    world.bucket.remove("alice/model.sig")
+    assert world.sync("alice").outcome is Outcome.NOOP
+    assert (world.read("alice"), view(world).signer) == (V1, fingerprint(ann)), "nor does one that was removed"
 
 
 def test_a_revision_from_before_signatures_were_required_is_judged_before_it_comes_back(
