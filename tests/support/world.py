@@ -166,9 +166,9 @@ class World:
         for remote in self.bucket.list(f"{self.naming.prefix}{model}/").objects:
             self.bucket.remove(remote.key)
 
-    def sync(self, model: str) -> SyncResult:
+    def sync(self, model: str, *, wanted: bool = False) -> SyncResult:
         """Sync one model, once."""
-        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [])
+        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [], wanted=wanted)
         return self.sync_models.sync(work, stop=self.stop, beat=lambda: None)
 
     def rollback(self, model: str, to: str | None = None) -> Overridden:

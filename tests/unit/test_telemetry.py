@@ -30,6 +30,7 @@ def finished(outcome: Outcome, reason: str = "why") -> facts.SyncFinished:
 
 
 ALL = [
+    facts.ModelEvicted(A, R, "why"),
     facts.SyncStarted(A, "s", "why"),
     facts.FetchStarted(A, R, "s", 2, 10, "why"),
     facts.BytesResumed(A, "s", 5),
@@ -162,6 +163,23 @@ def test_a_refused_model_is_known_without_a_sync_until_it_leaves_the_bucket(boar
     assert board.failing() == {A: "bad bytes"}
     board(facts.ModelAbsent(A))
     assert board.failing() == {}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        facts.ModelEvicted(A, R, "why"),
+        facts.Unpublished(A, R, "s", "why"),
+        facts.SignatureJudged(A, R, "s", "CN=x", None),
+    ],
+)
+def test_a_model_that_readers_see_no_more_or_that_somebody_signed_is_not_told_as_unsigned(
+    board: Board, end: facts.Fact
+) -> None:
+    board(facts.SignatureJudged(A, R, "s", None, "nobody signed it"))
+    assert "nobody signed it" in board.checks()["signatures"].reason
+    board(end)
+    assert board.checks()["signatures"].reason == "every model that was judged is signed"
 
 
 def test_a_comparison_that_finds_a_model_in_step_ends_an_older_failure(board: Board) -> None:

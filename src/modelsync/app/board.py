@@ -71,6 +71,10 @@ class Board:
                 self._leaving(model, reason)
             case facts.ModelBack(model=model):
                 self._back(model)
+            case facts.ModelEvicted(model=model, reason=reason):
+                self._damage(model, None)
+                self._sign(model, None)
+                self._change(model, state=State.EVICTED, reason=reason, revision=None, published_at=None)
             case facts.Unpublished(model=model):
                 self._back(model)
                 self._damage(model, None)

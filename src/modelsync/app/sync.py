@@ -140,8 +140,8 @@ class ModelSync:
         )
         return result
 
-    def preview(self, model: ModelId, *, stop: threading.Event) -> Decision:
-        """Say what a sync would do now, and do none of it.
+    def preview(self, model: ModelId, *, stop: threading.Event, wanted: bool = False) -> Decision:
+        """Say what a sync would do now, and do none of it; `wanted`: one that is asked for by the model's name.
 
         Raises:
             ModelSyncError: what it meets on its way.
@@ -149,7 +149,7 @@ class ModelSync:
         context = SyncContext(model, "preview", self._clock, self._observe, stop, lambda: None)
         on_volume = self._volume.published(model)
         look = self._decider.look(model)
-        decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"))
+        decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"), wanted=wanted)
         if (
             isinstance(decision, Unpublish)
             and (held := self._departures.held_back(model, decision, look.at)) is not None
@@ -185,7 +185,7 @@ class ModelSync:
             on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
             quiet_seconds = self._clock.monotonic() - work.heard_at
-            decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds)
+            decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds, wanted=work.wanted)
         if on_volume.leftover and not isinstance(decision, Wait | Build):
             writer.clear_staging()
         match decision:

@@ -111,6 +111,10 @@ class Settings(BaseModel):
         Field(ge=0),
         Note("Kept free on the volume: a download that would break it evicts older revisions first, or is refused."),
     ] = 1 << 30
+    evict_current: Annotated[
+        Literal["off", "lru"], one_of("off", "lru"),
+        Note("`lru`: the model used longest ago is withdrawn when space is needed, until it is synced by its name."),
+    ] = "off"  # fmt: skip
     delete_policy: Annotated[
         Literal["keep", "unpublish"], one_of("keep", "unpublish"),
         Note("What becomes of models that left the bucket: their links stay, or are withdrawn after the grace."),

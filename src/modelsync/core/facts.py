@@ -412,6 +412,15 @@ class HealthChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelEvicted:
+    """Readers see a model no more, to make room for another; it comes back when it is asked for by its name."""
+
+    model: ModelId
+    revision: Revision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RevisionRemoved:
     """A revision that was out of use is gone from the volume. `size_bytes`: what that freed; 0: not measured."""
 
@@ -554,6 +563,7 @@ Fact = (
     | QueueReceiveFailed
     | HealthChanged
     | VolumeMeasured
+    | ModelEvicted
     | RevisionRemoved
     | LeasesSeen
     | DamageFound

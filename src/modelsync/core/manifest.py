@@ -122,12 +122,13 @@ class Current(Record):
     `listing` names the listing of the bucket that was last found to be in step with the
     revision: a model whose listing still has that name needs no further look. `gone_since`, the
     tombstone, is when the bucket was first seen without the model; `unpublished_at` is when its
-    link was withdrawn, and the revision is then the one that readers saw last. `signer` and
-    `unsigned` say who signed what readers see, or why nobody did, where that was asked for;
-    `signers` names those who could sign it then.
+    link was withdrawn, and the revision is then the one that readers saw last. `evicted`: it was
+    withdrawn to make room, not because the bucket has it no more. `signer` and `unsigned` say who
+    signed what readers see, or why nobody did, where that was asked for; `signers` names those who
+    could sign it then.
     """
 
-    _LATER: ClassVar[frozenset[str]] = frozenset({"signer", "unsigned", "signers"})
+    _LATER: ClassVar[frozenset[str]] = frozenset({"evicted", "signer", "unsigned", "signers"})
 
     model: ModelId
     revision: Revision
@@ -137,6 +138,7 @@ class Current(Record):
     pin: str | None = None
     gone_since: float | None = None
     unpublished_at: float | None = None
+    evicted: bool = False
     signer: str | None = None
     unsigned: str | None = None
     signers: str = ""

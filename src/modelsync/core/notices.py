@@ -89,6 +89,9 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
         case facts.Unpublished(model, revision, sync_id, reason):
             name = _id(Happening.UNPUBLISHED, model, revision, sync_id, now)
             return Notice(name, Happening.UNPUBLISHED, model, revision, now, reason)
+        case facts.ModelEvicted(model, revision, reason):
+            name = _id(Happening.UNPUBLISHED, model, revision, now)
+            return Notice(name, Happening.UNPUBLISHED, model, revision, now, reason)
         case _:
             return None
 

@@ -142,6 +142,8 @@ def in_step(listing: Digest, published: Published, *, signers: str = "") -> bool
             return False  # it is back: its tombstone must go
         if current.listing == listing:
             return _is_judged(current, signers)
+    if current is not None and current.evicted:
+        return True  # whoever wants it back asks for it
     return any(_stands(record, listing, signers) for record in published.quarantined)
 
 
@@ -162,6 +164,7 @@ def triage(
     s3_now: float,
     settle_seconds: float,
     quiet_seconds: float,
+    wanted: bool = False,
     signers: str = "",
 ) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
@@ -172,9 +175,12 @@ def triage(
         s3_now: seconds since the epoch by S3's clock, when it listed.
         settle_seconds: age that the last change of a model without commit file must have.
         quiet_seconds: since the last event that told of the model.
+        wanted: somebody asked for the model by its name.
         signers: names those who may sign, and whether somebody must; empty: nobody asks.
     """
     current = published.current
+    if current is not None and current.evicted and not wanted:
+        return Noop("it was withdrawn to make room on the volume: sync it by its name to have it back")
     if (pinned := _keep_to_pin(published)) is not None:
         return pinned
     listing = snapshot.digest
@@ -255,6 +261,8 @@ def plan(
         return Build(revision, chosen, f"the published revision is damaged: {published.damage[0]}")
     if current is None:
         return Build(revision, chosen, "not published yet")
+    if current.evicted:
+        return Build(revision, chosen, "it was withdrawn to make room, and is asked for")
     if current.unpublished_at is not None:
         return Build(revision, chosen, "it is in the bucket again, and the volume has not kept this content")
     return Build(revision, chosen, f"the bucket differs from the published revision {current.revision}")

@@ -27,6 +27,8 @@ class State(StrEnum):
     """The newest version could not be had; it is tried again."""
     GONE = "gone"
     """Readers still see it, but the bucket has it no more."""
+    EVICTED = "evicted"
+    """It was withdrawn to make room on the volume, and comes back when somebody syncs it by its name."""
     ABSENT = "absent"
     """Nothing is published, and nothing is known to be on its way."""
 
@@ -155,6 +157,8 @@ def _by_volume(published: Published, refusal: Quarantine | None) -> tuple[State,
         return State.REJECTED, refusal.reason
     if published.linked is not None:
         return State.PUBLISHED, None
+    if current is not None and current.evicted and current.unpublished_at is not None:
+        return State.EVICTED, f"it was withdrawn to make room at {moment(current.unpublished_at)}: sync it by its name"
     if published.leftover:
         return State.WAITING, "its first download has begun"
     if current is not None and current.unpublished_at is not None:

@@ -202,7 +202,7 @@ def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Command
 
     return Commands(
         token=token,
-        sync=lambda model: parts.dirty.mark(model, why="API"),
+        sync=lambda model: parts.dirty.mark(model, why="API", wanted=True),
         rollback=overrides.rollback,
         pin=overrides.pin,
         unpin=unpin,

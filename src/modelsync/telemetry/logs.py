@@ -159,6 +159,8 @@ class FactLogger:
                     started_at=found.started_at)  # fmt: skip
             case facts.NoticeTold() | facts.NoticeDelayed() | facts.NoticeLost() | facts.HookRan():
                 self._told(fact)
+            case facts.ModelEvicted(model, revision, reason):
+                say("warning", "evicted", model=model, revision=revision, reason=reason)
             case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
                 say("info", "revision removed", model=model, revision=revision, why=why.value, reason=reason,
                     size_bytes=size_bytes or None)  # fmt: skip

@@ -93,6 +93,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Bytes of published files read by the scrub."),
     MetricSpec("modelsync_last_scrub_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
                "End of the scrub's last pass over the volume."),
+    MetricSpec("modelsync_evicted_total", "counter", "models", (), "experimental",
+               "Models withdrawn to make room on the volume, by EVICT_CURRENT."),
     MetricSpec("modelsync_revisions_removed_total", "counter", "revisions", ("reason",), "stable",
                "Revisions removed from the volume: superseded, damaged, space, interrupted."),
     MetricSpec("modelsync_lease_holders", "gauge", "revisions", ("model",), "stable",
@@ -233,6 +235,8 @@ class Metrics:
                 self._count("scrubbed_bytes_total", by=count)
             case facts.ScrubFinished(Scrubbed(finished_at=float(finished_at))):
                 self._gauges["modelsync_last_scrub_success_timestamp_seconds"].set(finished_at)
+            case facts.ModelEvicted():
+                self._count("evicted_total")
             case facts.RevisionRemoved(why=why):
                 self._count("revisions_removed_total", why)
             case facts.LeasesSeen(revisions):
