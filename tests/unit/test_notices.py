@@ -76,6 +76,7 @@ def test_a_publication_tells_who_signed_it() -> None:
     [
         (REJECTED, "rejected", {"reason": "bad bytes", "rule": "checksum"}),
         (UNPUBLISHED, "unpublished", {"reason": "it left"}),
+        (facts.ModelEvicted(A, NEW, "room is needed"), "unpublished", {"reason": "room is needed"}),
     ],
 )
 def test_refusals_and_withdrawals_are_told(fact: Fact, kind: str, data: dict[str, str]) -> None:
