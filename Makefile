@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/.installed
 UV = $(shell PYTHON=$(PYTHON) ./scripts/bootstrap.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev test fuzz lint format demo bench lock docs clean
+.PHONY: help install build start dev test terraform-test fuzz lint format demo bench lock docs clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv with the locked environment
 
@@ -32,8 +32,11 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 	@$(BIN)/modelsync demo $(if $(ONCE),--once)
 
 test: install ## All tests, with branch coverage of the core
-	@./scripts/test-tools.sh ; ./scripts/localstack.sh
+	@./scripts/test-tools.sh ; ./scripts/localstack.sh ; ./scripts/deploy-tools.sh
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
+
+terraform-test: install ## Apply deploy/aws to an emulator and run a worker on it (terraform with its AWS provider)
+	$(BIN)/pytest tests/deploy/apply.py
 
 fuzz: install ## Throw inputs at the readers of hostile input, for SECONDS=60 each
 	@./scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
@@ -59,6 +62,8 @@ lock: ## Resolve the dependencies anew
 	  --upgrade tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --upgrade tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --upgrade tests/deploy/requirements.in --output-file tests/deploy/requirements.lock
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) .cache dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
