@@ -57,9 +57,9 @@ docs: install ## Generate the reference pages from the code
 	$(BIN)/python scripts/reference.py
 
 lock: ## Resolve the dependencies anew (UPGRADE= keeps the versions that fit)
-	$(COMPILE) --extra worker --extra kubernetes pyproject.toml --output-file requirements.lock
+	$(COMPILE) --extra worker --extra kubernetes --extra signing pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra demo pyproject.toml --output-file requirements-demo.lock
-	$(COMPILE) --extra demo --extra kubernetes --group dev pyproject.toml --output-file requirements-dev.lock
+	$(COMPILE) --extra demo --extra kubernetes --extra signing --group dev pyproject.toml --output-file requirements-dev.lock
 	$(COMPILE) --group pyproject.toml:build --output-file requirements-build.lock
 	$(COMPILE) tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(COMPILE) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds="$1"
 shift
-[ $# -gt 0 ] || set -- events commit listing answer records
+[ $# -gt 0 ] || set -- events commit listing answer records signature
 lock="tests/fuzz/requirements.lock"
 place=".cache/fuzz"
 if ! cmp -s "$lock" "$place/installed.lock"; then

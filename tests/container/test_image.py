@@ -102,7 +102,7 @@ def test_it_works_as_another_user_too(image: str) -> None:
 
 def test_what_the_image_leaves_out_is_not_missed(image: str) -> None:
     code = (
-        "import botocore.session, kubernetes\n"
+        "import botocore.session, kubernetes, model_signing\n"
         "session = botocore.session.get_session()\n"
         "for service in ('s3', 'signin', 'sqs', 'sso', 'sso-oidc', 'sts'):\n"
         "    session.create_client(service, region_name='eu-central-1')\n"

@@ -37,7 +37,7 @@ def test_the_wheel_and_the_lock_sync_in_a_bare_environment(
         command(*locked, env=os.environ | {"UV_SYSTEM_CERTS": "1"})
     before = set(command(*pip, "freeze", python).split())
     # Offline: the lock has all that the extra asks for.
-    command(*pip, "install", "--quiet", python, "--offline", f"modelsync[worker,kubernetes] @ {wheel.as_uri()}")
+    command(*pip, "install", "--quiet", python, "--offline", f"modelsync[worker,kubernetes,signing] @ {wheel.as_uri()}")
     assert {line for line in command(*pip, "freeze", python).splitlines() if "modelsync" not in line} == before
     modelsync = str(tmp_path / "venv" / "bin" / "modelsync")
     assert command(modelsync, "--version", cwd=tmp_path) == f"modelsync {__version__}\n"

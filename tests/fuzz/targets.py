@@ -20,6 +20,7 @@ from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quaran
 from modelsync.core.names import Located, Naming, locate
 from modelsync.core.objects import RemoteObject, gather, gather_all
 from modelsync.core.proof import expected
+from modelsync.core.signature import parse_bundle
 from modelsync.errors import ModelSyncError, NotOffered, Rejected, StoreUnavailable
 
 _NAMING = Naming()
@@ -91,8 +92,18 @@ def records(data: bytes) -> None:
             assert kind.from_json(found.to_json()) == found
 
 
+def signature(data: bytes) -> None:
+    """A signature; what the library is given says the same."""
+    try:
+        found = parse_bundle(data)
+    except Rejected as error:
+        _sentence(error)
+    else:
+        assert parse_bundle(found.render()) == found
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (events, commit, listing, answer, records)
+    target.__name__: target for target in (events, commit, listing, answer, records, signature)
 }
 
 WORDS: dict[str, list[str]] = {
@@ -123,6 +134,12 @@ WORDS: dict[str, list[str]] = {
         '{"version":1', '"model":', '"revision":', '"listing":', '"files":[', '"path":', '"size_bytes":', '"etag":',
         '"published_at":', '"previous":[', '"superseded_at":', '"mismatch":', '"findings":[', '"kind":',
         '"finished_at":', "NaN", "null", "\\ud800", "1e999",
+    ],
+    "signature": [
+        '{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"', '"verificationMaterial":{', '"publicKey":',
+        '"hint":"', "0" * 64, '"x509CertificateChain":{"certificates":[', '{"rawBytes":"bGVhZg=="}', '"dsseEnvelope":{',
+        '"payloadType":"application/vnd.in-toto+json"', '"payload":"cGF5bG9hZA=="', '"signatures":[', '{"sig":"c2ln"}',
+        "\\ud800", "null",
     ],
 }  # fmt: skip
 """What a fuzzer would not find by itself soon, for each target."""

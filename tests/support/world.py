@@ -26,6 +26,7 @@ from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
+from modelsync.app.signatures import Signatures, nobody
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
@@ -36,6 +37,7 @@ from modelsync.core.names import ModelId, Naming
 from modelsync.core.retention import RetentionRules, Verdict
 from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
+from modelsync.ports.signing import SignatureVerifier
 
 Told = TypeVar("Told")
 
@@ -59,6 +61,8 @@ class World:
         retention: RetentionRules | None = None,
         stale_seconds: float = 86400.0,
         clock: VirtualClock | None = None,
+        trusted: SignatureVerifier | None = None,
+        require: bool = True,
     ) -> None:
         self.base = base
         self.clock = clock or VirtualClock()
@@ -82,6 +86,8 @@ class World:
         self.collector = Collector(
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
+        signatures = trusted and Signatures(self.store, self.volume, trusted, self.naming, require)
+        signers = signatures.signers if signatures else nobody
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -93,12 +99,14 @@ class World:
                 clock=self.clock,
                 observe=self.observe,
                 options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
+                signers=signers,
             ),
             breaker=self.breaker,
             clock=self.clock,
             observe=self.observe,
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
+            signatures=signatures,
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -127,6 +135,7 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
+            signers=signers,
         )
 
     def observe(self, fact: Fact, /) -> None:

@@ -9,6 +9,7 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import SyncContext
 from modelsync.app.settling import SettleOptions, Settling
+from modelsync.app.signatures import Signers, nobody
 from modelsync.core.commit import CommittedFile
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.manifest import Published
@@ -58,10 +59,12 @@ class Decider:
         clock: Clock,
         observe: Observer,
         options: DecideOptions,
+        signers: Signers = nobody,
     ) -> None:
         self._store = store
         self._namespace = namespace
         self._options = options
+        self._signers = signers
         self._settling = Settling(
             store=store, volume=volume, naming=options.naming, clock=clock, observe=observe, options=options.settle
         )
@@ -105,6 +108,7 @@ class Decider:
             s3_now=look.at,
             settle_seconds=options.settle.seconds,
             quiet_seconds=quiet_seconds,
+            signers=self._signers(),
             wanted=wanted,
         )
         if answer is not None:

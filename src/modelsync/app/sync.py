@@ -20,10 +20,18 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.result import SyncResult, as_result
 from modelsync.app.reuse import Reuser
+from modelsync.app.signatures import Signatures
 from modelsync.app.space import SpaceLedger
 from modelsync.core.damage import NO_MANIFEST
-from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Damage, FileRecord, Manifest, Quarantine, succeed
+from modelsync.core.facts import (
+    Outcome,
+    Published,
+    RevisionRejected,
+    SignatureJudged,
+    SyncFinished,
+    SyncStarted,
+)
+from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, succeed
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision, Snapshot
@@ -39,6 +47,7 @@ from modelsync.core.plan import (
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
+from modelsync.core.signature import Verdict, judged
 from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
@@ -84,6 +93,7 @@ class ModelSync:
         observe: Observer,
         make_room: Callable[[int, Beat], bool],
         options: SyncOptions,
+        signatures: Signatures | None = None,
         hook: PublishHook | None = None,
     ) -> None:
         self._store = store
@@ -95,6 +105,7 @@ class ModelSync:
         self._observe = observe
         self._make_room = make_room
         self._options = options
+        self._signatures = signatures
         self._hook = hook
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
@@ -182,11 +193,16 @@ class ModelSync:
                 return self._build(work, decision, look, look.snapshot, on_volume, writer, context)
             case Switch(revision=revision, reason=reason) if look.snapshot is not None:
                 manifest = self._kept(work.model, revision, writer)
-                return self._switch(work, manifest, reason, look.snapshot, on_volume, writer, context)
+                pinned = on_volume.current is not None and on_volume.current.pin is not None
+                judges = None if pinned else self._signatures
+                verdict = None if judges is None else judges.judge_kept(manifest, look.snapshot, context)
+                if isinstance(verdict, Refuse):
+                    return self._refuse(work, verdict, look.snapshot, writer)
+                return self._switch(work, manifest, verdict, reason, look.snapshot, on_volume, writer, context)
             case Refuse(known=False) as refuse if look.snapshot is not None:
                 return self._refuse(work, refuse, look.snapshot, writer)
             case Noop(relist=True) if look.snapshot is not None and on_volume.current is not None:
-                writer.record(replace(on_volume.current, listing=look.snapshot.digest))
+                self._relist(work, on_volume.current, look.snapshot, writer, context)
             case Leave() if on_volume.current is not None:
                 return self._departures.leave(decision, on_volume.current, look, writer)
             case Unpublish() if on_volume.current is not None:
@@ -222,14 +238,27 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
+        judges = self._signatures
+        verdict = None if judges is None else judges.judge(build.revision, snapshot, records, staging.read, context)
+        if isinstance(verdict, Refuse):
+            return self._refuse(work, verdict, snapshot, writer)
         try:
             self._vet(build, staging, context)
         except Rejected as error:
             return self._refuse(work, Refuse(build.revision, error.rule, error.reason), snapshot, writer)
         with context.stage("seal"):
-            manifest = self._manifest(work, build.revision, snapshot, records)
+            manifest = self._manifest(work, build.revision, snapshot, records, verdict)
             staging.seal(manifest)
-        return self._switch(work, manifest, build.reason, snapshot, on_volume, writer, context)
+        return self._switch(work, manifest, verdict, build.reason, snapshot, on_volume, writer, context)
+
+    def _relist(self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext) -> None:
+        """Put the listing's name on record, and who signed what readers see, if there is news of that."""
+        judges = self._signatures
+        verdict = None if judges is None else judges.judge_again(current, snapshot, context)
+        record = judged(replace(current, listing=snapshot.digest), verdict)
+        writer.record(record)
+        if (record.signer, record.unsigned) != (current.signer, current.unsigned):
+            self._tell(work, current.revision, verdict)
 
     def _attend(self, work: Work, snapshot: Snapshot) -> None:
         """See, during a download, whether a new commit supersedes it.
@@ -284,7 +313,12 @@ class ModelSync:
             return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
 
     def _manifest(
-        self, work: Work, revision: Revision, snapshot: Snapshot, records: tuple[FileRecord, ...]
+        self,
+        work: Work,
+        revision: Revision,
+        snapshot: Snapshot,
+        records: tuple[FileRecord, ...],
+        verdict: Verdict | None,
     ) -> Manifest:
         return Manifest(
             model=work.model,
@@ -297,6 +331,7 @@ class ModelSync:
             sync_id=work.sync_id,
             event_at=work.event_at,
             modelsync=__version__,
+            signer=verdict.signer if verdict else None,
         )
 
     def _kept(self, model: ModelId, revision: Revision, writer: Writer) -> Manifest:
@@ -310,6 +345,7 @@ class ModelSync:
         self,
         work: Work,
         manifest: Manifest,
+        verdict: Verdict | None,
         reason: str,
         snapshot: Snapshot,
         on_volume: OnVolume,
@@ -319,6 +355,7 @@ class ModelSync:
         revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
         current = succeed(before, manifest, now=now, listing=snapshot.digest, pin=before.pin if before else None)
+        current = judged(current, verdict)
         try:
             with context.stage("publish"):
                 writer.publish(current, manifest)
@@ -335,14 +372,27 @@ class ModelSync:
                 published_at=now,
                 event_at=work.event_at,
                 reason=reason,
+                signer=current.signer,
             )
         )
+        self._tell(work, revision, verdict)
         return SyncResult(Outcome.SUCCESS, reason, revision)
 
+    def _tell(self, work: Work, revision: Revision, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self._observe(SignatureJudged(work.model, revision, work.sync_id, verdict.signer, verdict.unsigned))
+
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:
-        now = self._clock.now()
-        writer.quarantine(
-            Quarantine(work.model, refuse.revision, snapshot.digest, refuse.rule, refuse.reason, now, refuse.mismatch)
+        record = Quarantine(
+            work.model,
+            refuse.revision,
+            snapshot.digest,
+            refuse.rule,
+            refuse.reason,
+            self._clock.now(),
+            refuse.mismatch,
+            refuse.gate,
         )
+        writer.quarantine(record)
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))
         return SyncResult(Outcome.REJECTED, refuse.reason, refuse.revision)

@@ -13,6 +13,7 @@ from modelsync.config.fields import (
     FileName,
     Note,
     Optional,
+    Paths,
     Prefix,
     Url,
     Urls,
@@ -132,10 +133,17 @@ class Settings(BaseModel):
     ] = "scan"  # fmt: skip
     gate_signature: Annotated[
         Literal["off", "warn", "require"], one_of("off", "warn", "require"),
-        Note("OpenSSF model signatures.", in_effect=False),
+        Note("OpenSSF model signatures: what nobody signed is published (`off`), told of, or refused."),
     ] = "off"  # fmt: skip
     gate_signature_key: Annotated[
-        Path | None, Optional, Note("The key or certificate chain that signs.", in_effect=False)
+        Paths,
+        Note("Who may sign: PEM files of public keys and certificate chains, or directories of them, by commas."),
+    ] = ()
+    sign_key_password: Annotated[
+        SecretStr | None, Optional, Note("Of the key that `push --sign` names, if it is encrypted.")
+    ] = None
+    sign_key_password_file: Annotated[
+        Path | None, Optional, Note("A file with that password; a line break at its end is no part of it.")
     ] = None
 
     # Telling

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
-from modelsync.core.manifest import Mismatch, Published, Quarantine
+from modelsync.core.manifest import Current, Mismatch, Published, Quarantine
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 from modelsync.core.words import some
@@ -19,7 +19,7 @@ from modelsync.core.words import some
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """Readers see what they should. `relist`: put the listing's new name on record."""
+    """Readers see what they should. `relist`: put the listing's name on record, and who signed it."""
 
     reason: str
     relist: bool = False
@@ -76,13 +76,20 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The content must not be published. `known`: that is on record already. `mismatch`: where bytes are why."""
+    """The content must not be published.
+
+    Attributes:
+        known: that is on record already.
+        mismatch: where bytes are why.
+        gate: names the rules that refuse it, where an operator sets them.
+    """
 
     revision: Revision
     rule: str
     reason: str
     known: bool = False
     mismatch: Mismatch | None = None
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,8 @@ INCOMPLETE_RECHECK_SECONDS = 30.0
 """How soon an incomplete commit is listed again if no event comes."""
 
 
-def in_step(listing: Digest, published: Published) -> bool:
-    """Whether a listing with this name asks for no work: it is published or refused already."""
+def in_step(listing: Digest, published: Published, *, signers: str = "") -> bool:
+    """Whether a listing with this name asks for no work: it is published or refused already, under these signers."""
     if not published.consistent or published.leftover:
         return False
     current = published.current
@@ -134,15 +141,20 @@ def in_step(listing: Digest, published: Published) -> bool:
         if current.gone_since is not None:
             return False  # it is back: its tombstone must go
         if current.listing == listing:
-            return True
+            return _is_judged(current, signers)
     if current is not None and current.evicted:
         return True  # whoever wants it back asks for it
-    return any(_stands(record, listing) for record in published.quarantined)
+    return any(_stands(record, listing, signers) for record in published.quarantined)
 
 
-def _stands(record: Quarantine, listing: Digest) -> bool:
-    """Whether a refusal still holds: it was for this listing, and for something that the bucket shows."""
-    return record.listing == listing and record.rule not in VOLUME_RULES
+def _is_judged(current: Current, signers: str) -> bool:
+    """Whether it is known who signed what readers see, where that is asked for."""
+    return signers in {"", current.signers}
+
+
+def _stands(record: Quarantine, listing: Digest, signers: str) -> bool:
+    """Whether a refusal still holds: for this listing, for something that the bucket shows, by the same rules."""
+    return record.listing == listing and record.rule not in VOLUME_RULES and record.gate in {"", signers}
 
 
 def triage(
@@ -153,6 +165,7 @@ def triage(
     settle_seconds: float,
     quiet_seconds: float,
     wanted: bool = False,
+    signers: str = "",
 ) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
 
@@ -163,6 +176,7 @@ def triage(
         settle_seconds: age that the last change of a model without commit file must have.
         quiet_seconds: since the last event that told of the model.
         wanted: somebody asked for the model by its name.
+        signers: names those who may sign, and whether somebody must; empty: nobody asks.
     """
     current = published.current
     if current is not None and current.evicted and not wanted:
@@ -171,9 +185,10 @@ def triage(
         return pinned
     listing = snapshot.digest
     if current is not None and current.listing == listing and published.consistent and published.linked is not None:
-        return Noop("the bucket has not changed since it was published")
+        relist = not _is_judged(current, signers)
+        return Noop("the bucket has not changed since it was published", relist=relist)
     for record in published.quarantined:
-        if _stands(record, listing):
+        if _stands(record, listing, signers):
             return Refuse(record.revision, record.rule, record.reason, known=True)
     if snapshot.refused is not None:
         return Refuse(revision_of(snapshot.files), "key", snapshot.refused)

@@ -94,6 +94,8 @@ class ModelView:
         synced_at: when it was last found, or brought, in step with the bucket; None while it is pinned.
         consumers: applications that have reported lately which revision they run; told of one model alone.
         rollout: how far the revision has come with them.
+        signer: who signed what readers see: the fingerprint of a key, or the subject of a certificate.
+        unsigned: why that counts as signed by nobody, where signatures are asked for.
     """
 
     id: ModelId
@@ -108,6 +110,8 @@ class ModelView:
     synced_at: float | None = None
     consumers: tuple[Consumer, ...] = ()
     rollout: Rollout | None = None
+    signer: str | None = None
+    unsigned: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ def view_of(model: ModelId, published: Published, known: ModelStatus | None) -> 
         refusal=Refusal(refusal.revision, refusal.rule, refusal.reason, refusal.rejected_at) if refusal else None,
         event_at=known.event_at if known else None,
         synced_at=known.synced_at if known and pin is None else None,
+        signer=current.signer if current else None,
+        unsigned=current.unsigned if current else None,
     )
 
 

@@ -20,12 +20,14 @@ from modelsync.app.dirty import DirtyModels
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
+from modelsync.app.signatures import nobody
 from modelsync.app.sync import ModelSync
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import Fact
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.signing import signatures
 from modelsync.service.telling import publish_hook
 
 
@@ -72,7 +74,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     """Put the parts together; nothing runs yet.
 
     Raises:
-        ConfigurationError: region or endpoint cannot be.
+        ConfigurationError: region or endpoint cannot be, or those who may sign cannot be read.
     """
     settings = configuration.settings
     clock = SystemClock()
@@ -85,6 +87,8 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     breaker = Breaker(volume, clock, observe, options.deletions(settings))
     collector = Collector(volume, clock, observe, options.collect(settings))
     observe.add(collector)
+    judges = signatures(settings, store, volume)
+    signers = judges.signers if judges else nobody
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -97,12 +101,14 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
             options=options.decide(settings),
+            signers=signers,
         ),
         breaker=breaker,
         clock=clock,
         observe=observe,
         make_room=collector.make_room,
         options=options.sync(settings),
+        signatures=judges,
         hook=publish_hook(settings, observe),
     )
     return Parts(
@@ -124,6 +130,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             rules=options.deletions(settings),
             clock=clock,
             observe=observe,
+            signers=signers,
         ),
         refetch=Refetcher(
             bring=sync.bring,

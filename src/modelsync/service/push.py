@@ -14,10 +14,13 @@ from modelsync.app.push import Push
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.ports import Observer
+from modelsync.ports.signing import Signer
 
 
 @contextmanager
-def pushing(configuration: Configuration, directory: Path, observe: Observer) -> Iterator[Push]:
+def pushing(
+    configuration: Configuration, directory: Path, observe: Observer, signer: Signer | None = None
+) -> Iterator[Push]:
     """Put the parts together, and let go of them at the end.
 
     Raises:
@@ -36,6 +39,7 @@ def pushing(configuration: Configuration, directory: Path, observe: Observer) ->
         observe=observe,
         naming=options.naming(settings),
         options=options.push(settings),
+        signer=signer,
     )
     try:
         yield push

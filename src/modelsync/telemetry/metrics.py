@@ -66,6 +66,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Files proven, by the checksum that proved them."),
     MetricSpec("modelsync_rejected_total", "counter", "revisions", ("reason",), "stable",
                "Revisions refused, by rule."),
+    MetricSpec("modelsync_signatures_total", "counter", "revisions", ("verdict",), "stable",
+               "Published revisions held against their signatures: signed, or unsigned (GATE_SIGNATURE=warn)."),
     MetricSpec("modelsync_refused_keys_total", "counter", "keys", (), "experimental",
                "Keys seen that can name no model."),
     MetricSpec("modelsync_unpublished_total", "counter", "models", (), "stable",
@@ -210,6 +212,8 @@ class Metrics:
                 self._gauges["modelsync_deletions_held"].set(held)
             case facts.RevisionRejected(rule=rule):
                 self._count("rejected_total", rule)
+            case facts.SignatureJudged(unsigned=unsigned):
+                self._count("signatures_total", "unsigned" if unsigned else "signed")
             case facts.NoticeTold(receiver=receiver):
                 self._count("notices_total", _short(receiver), "told")
             case facts.NoticeLost(receiver=receiver, outcome=outcome):
