@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 UV = $(shell PYTHON=$(PYTHON) ./scripts/bootstrap.sh)
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate $(UPGRADE)
 UPGRADE = --upgrade
+AS_TESTED = --constraint requirements-dev.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help install build start dev test terraform-test fuzz lint format demo bench lock docs clean
@@ -57,9 +58,9 @@ docs: install ## Generate the reference pages from the code
 	$(BIN)/python scripts/reference.py
 
 lock: ## Resolve the dependencies anew (UPGRADE= keeps the versions that fit)
-	$(COMPILE) --extra worker --extra kubernetes --extra signing pyproject.toml --output-file requirements.lock
-	$(COMPILE) --extra demo pyproject.toml --output-file requirements-demo.lock
 	$(COMPILE) --extra demo --extra kubernetes --extra signing --group dev pyproject.toml --output-file requirements-dev.lock
+	$(COMPILE) $(AS_TESTED) --extra worker --extra kubernetes --extra signing pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(AS_TESTED) --extra demo pyproject.toml --output-file requirements-demo.lock
 	$(COMPILE) --group pyproject.toml:build --output-file requirements-build.lock
 	$(COMPILE) tests/localstack/requirements.in --output-file tests/localstack/requirements.lock
 	$(COMPILE) tests/fuzz/requirements.in --output-file tests/fuzz/requirements.lock
