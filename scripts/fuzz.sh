@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 seconds="$1"
 shift
 [ $# -gt 0 ] || set -- events commit listing answer records checker pickles \
-  safetensors onnx torch arrays jsontext yamltext wav text model
+  signature safetensors onnx torch arrays jsontext yamltext wav text model
 lock="tests/fuzz/requirements.lock"
 place=".cache/fuzz"
 if ! cmp -s "$lock" "$place/installed.lock"; then

@@ -26,6 +26,7 @@ from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
+from modelsync.app.signatures import Signatures
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
@@ -34,10 +35,12 @@ from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import Reconciled
 from modelsync.core.names import ModelId, Naming
+from modelsync.core.plan import InForce
 from modelsync.core.retention import RetentionRules, Verdict
 from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
 from modelsync.ports.gate import Gate
+from modelsync.ports.signing import SignatureVerifier
 
 Told = TypeVar("Told")
 
@@ -63,6 +66,8 @@ class World:
         clock: VirtualClock | None = None,
         gate: Gate | None = None,
         keep_refused: bool = False,
+        trusted: SignatureVerifier | None = None,
+        require: bool = True,
     ) -> None:
         self.base = base
         self.clock = clock or VirtualClock()
@@ -87,6 +92,11 @@ class World:
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
         vetting = Vetting(self.volume, gate, None)
+        signatures = trusted and Signatures(self.store, self.volume, trusted, self.naming, require)
+
+        def in_force() -> InForce:
+            return InForce(vetting.rules, signatures.signers() if signatures else "")
+
         self.sync_models = ModelSync(
             store=self.store,
             volume=self.volume,
@@ -98,7 +108,7 @@ class World:
                 clock=self.clock,
                 observe=self.observe,
                 options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
-                in_force=vetting.in_force,
+                in_force=in_force,
             ),
             breaker=self.breaker,
             clock=self.clock,
@@ -106,6 +116,7 @@ class World:
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
             vetting=vetting,
+            signatures=signatures,
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -134,7 +145,7 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
-            in_force=vetting.in_force,
+            in_force=in_force,
         )
 
     def observe(self, fact: Fact, /) -> None:
@@ -165,9 +176,9 @@ class World:
         for remote in self.bucket.list(f"{self.naming.prefix}{model}/").objects:
             self.bucket.remove(remote.key)
 
-    def sync(self, model: str) -> SyncResult:
+    def sync(self, model: str, *, wanted: bool = False) -> SyncResult:
         """Sync one model, once."""
-        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [])
+        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [], wanted=wanted)
         return self.sync_models.sync(work, stop=self.stop, beat=lambda: None)
 
     def rollback(self, model: str, to: str | None = None) -> Overridden:

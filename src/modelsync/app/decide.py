@@ -89,8 +89,10 @@ class Decider:
         """
         return next(iter(self._store.scan(self._options.naming.prefix)), None) is None
 
-    def decide(self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float) -> Decision:
-        """Decide; `quiet_seconds` is the time since the last event of the model.
+    def decide(
+        self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float, wanted: bool
+    ) -> Decision:
+        """Decide; `quiet_seconds`: since the last event of the model; `wanted`: it was asked for by its name.
 
         Raises:
             ModelSyncError: what the commit file or the uploads in progress met on their way.
@@ -106,6 +108,7 @@ class Decider:
             s3_now=look.at,
             settle_seconds=options.settle.seconds,
             quiet_seconds=quiet_seconds,
+            wanted=wanted,
             rules=self._in_force(),
         )
         if answer is not None:

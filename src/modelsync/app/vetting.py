@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from modelsync.app.progress import SyncContext
 from modelsync.core.facts import GateWarned
 from modelsync.core.manifest import FileRecord, Manifest
 from modelsync.core.objects import Revision
-from modelsync.core.plan import Refuse
+from modelsync.core.plan import NOTHING_SET, InForce, Refuse
 from modelsync.errors import Rejected
 from modelsync.ports import Staging, Volume
 from modelsync.ports.gate import Gate
 from modelsync.ports.telling import PublishHook
 
-RulesInForce = Callable[[], Collection[str]]
-"""Names of what operators have set now: a refusal by rules of another name is looked at again."""
+RulesInForce = Callable[[], InForce]
+"""What operators have set now: what was refused by other rules is looked at again."""
 
 
-def no_rules() -> Collection[str]:
-    """Where refusals depend on nothing that is set."""
-    return ()
+def no_rules() -> InForce:
+    """Where nothing depends on what is set."""
+    return NOTHING_SET
 
 
 class Vetting:
@@ -41,10 +41,6 @@ class Vetting:
     def rules(self) -> str:
         """Names the gate's rules."""
         return self._gate.rules if self._gate else ""
-
-    def in_force(self) -> Collection[str]:
-        """Names all rules by which it refuses."""
-        return (self.rules,)
 
     def expect(self) -> None:
         """A revision is about to be fetched, and will have to be vetted."""

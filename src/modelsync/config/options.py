@@ -138,7 +138,8 @@ def space(settings: Settings) -> SpaceRules:
 
 def collect(settings: Settings) -> CollectOptions:
     """Which revisions are kept."""
-    return CollectOptions(RetentionRules(settings.keep_revisions, settings.stale_revision_seconds), space(settings))
+    rules = RetentionRules(settings.keep_revisions, settings.stale_revision_seconds, settings.evict_current == "lru")
+    return CollectOptions(rules, space(settings))
 
 
 def sync(settings: Settings) -> SyncOptions:
