@@ -15,12 +15,11 @@ def configuration() -> str:
     text = (
         "# Configuration\n\nMade by `make docs` from `src/modelsync/config/settings.py`.\n\n"
         "Everything is set by environment variables. All bad values are reported together at start, with exit code 2;"
-        " `modelsync config` shows what is in effect. A variable marked ○ is read and checked, but nothing follows"
-        " from it yet.\n\n| variable | default | meaning |\n|---|---|---|\n"
+        " `modelsync config` shows what is in effect.\n\n| variable | default | meaning |\n|---|---|---|\n"
     )
     for row in effective(load({"S3_BUCKET_NAME": "example"})):
         default = "required" if row.name == "S3_BUCKET_NAME" else f"`{row.value}`" if row.value else ""
-        text += f"| `{row.name}`{'' if row.in_effect else ' ○'} | {default} | {row.meaning} |\n"
+        text += f"| `{row.name}` | {default} | {row.meaning} |\n"
     text += (
         "| `SQS_<NAME>_QUEUE_URL` | | A queue with the bucket's events; any number of them, one consumer each."
         " Without one there is only the periodic comparison. |\n\n"

@@ -81,7 +81,7 @@ def test_config_shows_everything_but_secrets(setting: Setting) -> None:
     assert "s3cret" not in ended.stdout
     shown = json.loads(setting.command("config", "--json", API_TOKEN="s3cret").stdout)
     assert shown["API_TOKEN"]["value"] == "(set)"
-    assert shown["SETTLE_SECONDS"] == {"value": "30.0", "source": "environment", "in_effect": True}
+    assert shown["SETTLE_SECONDS"] == {"value": "30.0", "source": "environment"}
     line = next(line for line in ended.stdout.splitlines() if line.startswith("KEEP_REVISIONS"))
     assert line.split() == ["KEEP_REVISIONS", "7", "environment"]
 

@@ -162,13 +162,6 @@ def test_every_variable_has_a_meaning() -> None:
     assert all(row.meaning for row in rows)
 
 
-def test_what_is_not_in_effect_is_said_to_be_so() -> None:
-    waiting = {row.name for row in effective(load(BASE)) if not row.in_effect}
-    assert "GATE_SIGNATURE" in waiting
-    assert "GATE_PICKLE" not in waiting
-    assert "SETTLE_SECONDS" not in waiting
-
-
 def test_only_the_given_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNC_WORKERS", "7")
     assert load(BASE).settings.sync_workers == 2

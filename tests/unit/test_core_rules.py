@@ -131,7 +131,7 @@ RECORDS = [
     Current(ALICE, REVISION, LISTING, 1.5, gone_since=2.5, unpublished_at=3.5),
     Current(ALICE, REVISION, LISTING, 1.5, signer="sha256:ab", signers="require x"),
     Current(ALICE, REVISION, LISTING, 1.5, unsigned="why"),
-    Quarantine(ALICE, REVISION, LISTING, "signature", "why", 1.5, gate="require x"),
+    Quarantine(ALICE, REVISION, LISTING, "signature", "why", 1.5, rules="require x"),
     Quarantine(ALICE, REVISION, LISTING, "key", "why", 1.5),
     Quarantine(ALICE, REVISION, LISTING, "checksum", "why", 1.5, Mismatch("a.onnx", "crc64nvme", "x", "y")),
     Reconciled(1.5, 1, 2, 3, 4, 5),

@@ -116,9 +116,7 @@ def test_what_was_refused_once_is_not_fetched_again() -> None:
     assert in_step(SNAPSHOT.digest, on_volume)
 
 
-@pytest.mark.parametrize(
-    ("name", "others"), [("rules-1", InForce("rules-2", "keys")), ("keys-1", InForce("rules", ""))]
-)
+@pytest.mark.parametrize(("name", "others"), [("rules-1", InForce("rules-2")), ("keys-1", InForce("rules"))])
 def test_a_refusal_by_what_operators_set_stands_as_long_as_that(name: str, others: InForce) -> None:
     record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "onnx", "broken", 0.0, rules=name)
     on_volume = replace(published(), quarantined=(record,))

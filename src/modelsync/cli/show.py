@@ -20,15 +20,14 @@ def show_config(*, json: bool) -> None:
     """
     rows = effective(load())
     if json:
-        document = {row.name: {"value": row.value, "source": row.source, "in_effect": row.in_effect} for row in rows}
+        document = {row.name: {"value": row.value, "source": row.source} for row in rows}
         sys.stdout.write(json_module.dumps(document, indent=2) + "\n")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("variable", "value", "from", "note"):
+    for column in ("variable", "value", "from"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        note = "" if row.in_effect else "not in effect yet"
         style = "bold" if row.source == "environment" else ""
-        table.add_row(row.name, row.value, row.source, note, style=style)
+        table.add_row(row.name, row.value, row.source, style=style)
     console = Console()
     console.print(table, soft_wrap=not console.is_terminal)

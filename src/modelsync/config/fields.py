@@ -16,15 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 @dataclass(frozen=True)
 class Note:
-    """What `modelsync config` and docs/configuration.md say of a variable.
-
-    Attributes:
-        text: its meaning, in one sentence.
-        in_effect: False while it is read and checked but changes nothing.
-    """
+    """What docs/configuration.md says of a variable, in one sentence."""
 
     text: str
-    in_effect: bool = True
 
 
 def _split(value: Any) -> Any:

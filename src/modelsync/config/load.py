@@ -123,7 +123,6 @@ class Effective:
     name: str
     value: str
     source: str
-    in_effect: bool
     meaning: str
 
 
@@ -139,11 +138,9 @@ def effective(configuration: Configuration) -> list[Effective]:
         note = next((item for item in field.metadata if isinstance(item, Note)), Note(""))
         value = getattr(configuration.settings, name)
         source = "environment" if name in configuration.settings.model_fields_set else "default"
-        rows.append(Effective(name.upper(), _shown(name, value), source, note.in_effect, note.text))
+        rows.append(Effective(name.upper(), _shown(name, value), source, note.text))
     rows += [
-        Effective(
-            f"SQS_{name.upper()}_QUEUE_URL", without_userinfo(url), "environment", True, "A queue with S3 events."
-        )
+        Effective(f"SQS_{name.upper()}_QUEUE_URL", without_userinfo(url), "environment", "A queue with S3 events.")
         for name, url in configuration.queues.items()
     ]
     return rows
