@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bench import gate, latency, memory, scale, startup, transfer
+from bench import gate, latency, memory, profiling, scale, startup, transfer
 from bench.transfer.install import MissingError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -52,6 +52,7 @@ SQS are a moto server on the same machine, whose own share (some 5 to 10 ms a re
     "gate": Chapter("The gate", gate.measure, gate.SETTING),
     "transfer": Chapter("Transfers, and peers", transfer.measure, transfer.SETTING),
     "scale": Chapter("Scale, and peers", scale.measure, scale.SETTING),
+    "profile": Chapter("Where the time goes", profiling.measure, profiling.SETTING),
 }
 
 NARROW = {"transfer": transfer.narrow, "scale": scale.narrow}

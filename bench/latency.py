@@ -107,7 +107,7 @@ def table(running: Worker, uploads: list[float]) -> str:
             received.append(line["seconds"])
             for stage, seconds in line["stages"].items():
                 stages.setdefault(stage, []).append(seconds)
-    rows = [("commit file uploaded → published", published), ("event received → published", received)]
+    rows = [("commit file uploaded → published", published), ("event of its first file → end of the sync", received)]
     rows += [(f"· {stage}", values) for stage, values in stages.items()]
     text = f"| {len(published)} updates | median ms | p99 ms |\n|---|---|---|\n"
     for name, values in rows:

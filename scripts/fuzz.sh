@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds="$1"
 shift
-[ $# -gt 0 ] || set -- events commit listing answer records checker pickles \
+[ $# -gt 0 ] || set -- events commit listing answer records signature checker pickles \
   safetensors onnx torch arrays jsontext yamltext wav text model
 lock="tests/fuzz/requirements.lock"
 place=".cache/fuzz"

@@ -1,8 +1,9 @@
-"""A volume beside a bucket, and a network between them."""
+"""A volume beside a bucket, and a network between them; what is released."""
 
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from fakes.proxy import Proxy
+from modelsync import __version__
 from modelsync.demo.emulator import Emulator
+from support.distribution import ROOT, build
 from support.worker import UNGATED, Setting
 
 
@@ -42,3 +45,14 @@ def proxy(emulator: Emulator, setting: Setting) -> Iterator[Proxy]:
     setting.environment |= {"AWS_ENDPOINT_URL_S3": made.url, "AWS_ENDPOINT_URL_SQS": emulator.url}
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution, which is built from the checkout."""
+    place = tmp_path_factory.mktemp("distribution")
+    build("sdist", ROOT, place)
+    with tarfile.open(place / f"modelsync-{__version__}.tar.gz") as archive:
+        archive.extractall(place, filter="data")
+    build("wheel", place / f"modelsync-{__version__}", place)
+    return place / f"modelsync-{__version__}-py3-none-any.whl"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tomllib
 import venv
 from pathlib import Path
 
 import pytest
 
+from support.distribution import command, uv
 from support.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -27,18 +27,13 @@ print(sorted(name for name in sys.modules if name.split(".")[0] not in known))
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that has the wheel of this checkout alone."""
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel alone."""
     place = tmp_path_factory.mktemp("bare")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(place)]
-    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
-    [wheel] = place.glob("*.whl")
-    venv.create(place / "venv", symlinks=True)
-    python = place / "venv" / "bin" / "python"
-    uv = subprocess.run([ROOT / "scripts" / "bootstrap.sh"], capture_output=True, text=True, check=True).stdout.strip()
+    venv.create(place, symlinks=True)
     # Offline, and not told to leave dependencies out: there are none.
-    subprocess.run([uv, "pip", "install", "--quiet", "--offline", "--python", python, wheel], check=True)
-    return python.parent
+    command(uv(), "pip", "install", "--quiet", "--offline", f"--python={place}/bin/python", str(wheel))
+    return place / "bin"
 
 
 def run(program: Path, *words: str, base: Path) -> subprocess.CompletedProcess[str]:

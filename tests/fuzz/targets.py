@@ -22,6 +22,7 @@ from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quaran
 from modelsync.core.names import Located, Naming, locate
 from modelsync.core.objects import RemoteObject, gather, gather_all
 from modelsync.core.proof import expected
+from modelsync.core.signature import parse_bundle
 from modelsync.errors import ModelSyncError, NotOffered, Rejected, StoreUnavailable
 from modelsync.gate.pickles import PicklePolicy, judge_pickle
 from modelsync.gate.source import BytesSource
@@ -118,8 +119,18 @@ def pickles(data: bytes) -> None:
         assert judge_pickle(BytesSource(data[:end]), where="data.pkl", policy=PicklePolicy()) == end
 
 
+def signature(data: bytes) -> None:
+    """A signature; what the library is given says the same."""
+    try:
+        found = parse_bundle(data)
+    except Rejected as error:
+        _sentence(error)
+    else:
+        assert parse_bundle(found.render()) == found
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (events, commit, listing, answer, records, checker, pickles)
+    target.__name__: target for target in (events, commit, listing, answer, records, signature, checker, pickles)
 } | formats.TARGETS
 
 WORDS: dict[str, list[str]] = {
@@ -161,6 +172,12 @@ WORDS: dict[str, list[str]] = {
         "X\x07\x00\x00\x00storage", "X\x06\x00\x00\x00latin1", "X\x02\x00\x00\x00f4", "(J\xff\xff\xff\xff", "I01\n",
             "p0\n",
         "S'f4'\n", "g0\n", "F1.5\n", "L1L\n", "Vf4\n", "PQ\n",
+    ],
+    "signature": [
+        '{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"', '"verificationMaterial":{', '"publicKey":',
+        '"hint":"', "0" * 64, '"x509CertificateChain":{"certificates":[', '{"rawBytes":"bGVhZg=="}', '"dsseEnvelope":{',
+        '"payloadType":"application/vnd.in-toto+json"', '"payload":"cGF5bG9hZA=="', '"signatures":[', '{"sig":"c2ln"}',
+        "\\ud800", "null",
     ],
 } | formats.WORDS  # fmt: skip
 """What a fuzzer would not find by itself soon, for each target."""

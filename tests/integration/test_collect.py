@@ -14,10 +14,11 @@ import pytest
 
 from modelsync.adapters.volume import holdings as holdings_module
 from modelsync.core.deletions import DeletionRules
-from modelsync.core.facts import LeasesSeen, Outcome, RevisionRemoved
+from modelsync.core.facts import LeasesSeen, ModelEvicted, Outcome, RevisionRemoved
 from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from modelsync.core.retention import RetentionRules, Why
+from modelsync.core.status import State, view_of
 from support.damage import flip
 from support.world import World
 
@@ -191,3 +192,44 @@ def test_a_sweep_makes_the_room_that_must_be_free(tmp_path: Path) -> None:
     tight.collect()
     assert len(directories(world)) == 1
     assert world.read("alice") == files(2, MIB)
+
+
+def cache(tmp_path: Path, **more: float) -> World:
+    rules = RetentionRules(keep=0, stale_seconds=more.get("stale_seconds", 0), evict_current=True)
+    return World(tmp_path, budget_bytes=5 * MIB + MIB // 2, retention=rules)
+
+
+def test_a_volume_that_is_a_cache_withdraws_the_model_used_longest_ago(tmp_path: Path) -> None:
+    world = cache(tmp_path)
+    publish(world, 1, model="alice", size_bytes=2 * MIB)
+    publish(world, 1, model="bob", size_bytes=2 * MIB)
+    with leased((tmp_path / "alice").resolve().parent):
+        world.collect()  # sees that alice is in use
+    publish(world, 1, model="carol", size_bytes=2 * MIB)
+    assert not os.path.lexists(tmp_path / "bob")
+    assert [fact.model for fact in world.told(ModelEvicted)] == ["bob"]
+    assert world.compare()[0] == [], "it does not come back by itself"
+    assert world.sync("bob").outcome is Outcome.NOOP
+    view = view_of(ModelId("bob"), world.volume.published(ModelId("bob")), None)
+    assert view.state is State.EVICTED
+    assert world.sync("bob", wanted=True).outcome is Outcome.SUCCESS
+    assert world.read("bob") == files(1, 2 * MIB, "bob")
+    assert [fact.model for fact in world.told(ModelEvicted)] == ["bob", "alice"]
+    assert world.sync("bob").outcome is Outcome.NOOP
+
+
+def test_a_withdrawn_model_is_deleted_only_when_its_readers_had_their_time(tmp_path: Path) -> None:
+    world = cache(tmp_path, stale_seconds=60)
+    publish(world, 1, model="alice", size_bytes=2 * MIB)
+    publish(world, 1, model="bob", size_bytes=2 * MIB)
+    world.clock.advance(100)
+    old = (tmp_path / "alice").resolve()
+    world.upload("carol", files(1, 2 * MIB, "carol"))
+    for _ in range(3):
+        assert world.sync("carol").outcome is Outcome.ERROR
+        assert (old / "model.onnx").exists()
+    assert len(world.told(ModelEvicted)) == 1, "one is enough"
+    world.clock.advance(60)
+    assert world.sync("carol").outcome is Outcome.SUCCESS
+    assert not old.exists()
+    assert len(world.told(ModelEvicted)) == 1

@@ -80,7 +80,7 @@ def test_what_is_refused_is_on_record_with_its_file_and_readers_keep_theirs(make
     assert (result.outcome, result.reason) == (Outcome.REJECTED, "'de/config.json': it is bad")
     assert world.read("alice") == FILES
     record = quarantined(world)
-    assert (record.rule, record.revision, record.rules) == ("fake", result.revision, "rules-1")
+    assert (record.rule, record.revision, record.gate) == ("fake", result.revision, "rules-1")
     assert record.rejected_at == world.clock.now()
     assert record.file is not None
     assert (record.file.path, record.file.size_bytes) == ("de/config.json", len(WRONG["de/config.json"]))
@@ -132,7 +132,7 @@ def test_other_rules_lift_a_refusal(make: Make) -> None:
     world = make(gate)
     assert world.compare()[0] == [A]
     assert world.sync("alice").outcome is Outcome.REJECTED
-    assert (len(gate.judged), quarantined(world).rules) == (1, "lenient")
+    assert (len(gate.judged), quarantined(world).gate) == (1, "lenient")
     assert world.compare()[0] == []
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 DEADLINE_SECONDS = 60.0
+MODELSYNC = (sys.executable, "-m", "modelsync")
 UNGATED = {"GATE_STRUCTURE": "off", "GATE_PICKLE": "allow"}
 """Most tests are about bytes, whatever they mean."""
 
@@ -34,13 +35,12 @@ def until(ask: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) 
 class Worker:
     """`modelsync run` as a process."""
 
-    def __init__(self, environment: dict[str, str], log: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, command: Sequence[str] = MODELSYNC) -> None:
         self._log = log
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "modelsync", "run"],
-                env=environment, stderr=stderr, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+                [*command, "run"], env=environment, stderr=stderr, stdout=subprocess.DEVNULL
+            )
         started = until(self._started, "the worker's start")
         self.url = f"http://127.0.0.1:{started['http_port']}"
 
@@ -115,14 +115,14 @@ class Setting:
     def start(self, *prefix: str, **more: str) -> Worker:
         """Start a worker; `prefix` comes before the command."""
         log = self._logs / f"worker-{len(self._workers)}.log"
-        worker = Worker(self.environment | more, log, prefix)
+        worker = Worker(self.environment | more, log, [*prefix, *MODELSYNC])
         self._workers.append(worker)
         return worker
 
     def command(self, *words: str, prefix: Sequence[str] = (), **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [*prefix, sys.executable, "-m", "modelsync", *words],
+            [*prefix, *MODELSYNC, *words],
             env=self.environment | more, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 

@@ -26,6 +26,7 @@ from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
 from modelsync.app.settling import SettleOptions
+from modelsync.app.signatures import Signatures, nobody
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
 from modelsync.app.verify import Verified, Verifier
@@ -38,6 +39,7 @@ from modelsync.core.retention import RetentionRules, Verdict
 from modelsync.core.rollback import Overridden
 from modelsync.core.space import SpaceRules
 from modelsync.ports.gate import Gate
+from modelsync.ports.signing import SignatureVerifier
 
 Told = TypeVar("Told")
 
@@ -63,6 +65,8 @@ class World:
         clock: VirtualClock | None = None,
         gate: Gate | None = None,
         keep_refused: bool = False,
+        trusted: SignatureVerifier | None = None,
+        require: bool = True,
     ) -> None:
         self.base = base
         self.clock = clock or VirtualClock()
@@ -86,6 +90,8 @@ class World:
         self.collector = Collector(
             self.volume, self.clock, self.observe, CollectOptions(retention or RetentionRules(), self.space)
         )
+        signatures = trusted and Signatures(self.store, self.volume, trusted, self.naming, require)
+        signers = signatures.signers if signatures else nobody
         vetting = Vetting(self.volume, gate, None)
         self.sync_models = ModelSync(
             store=self.store,
@@ -97,8 +103,10 @@ class World:
                 namespace=self.namespace,
                 clock=self.clock,
                 observe=self.observe,
-                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
-                in_force=vetting.in_force,
+                options=DecideOptions(
+                    self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules, gate=vetting.rules
+                ),
+                signers=signers,
             ),
             breaker=self.breaker,
             clock=self.clock,
@@ -106,6 +114,7 @@ class World:
             make_room=self.collector.make_room,
             options=SyncOptions("s3://test/", self.space),
             vetting=vetting,
+            signatures=signatures,
         )
         self.refetcher = Refetcher(
             bring=self.sync_models.bring,
@@ -134,7 +143,8 @@ class World:
             rules=self.rules,
             clock=self.clock,
             observe=self.observe,
-            in_force=vetting.in_force,
+            signers=signers,
+            gate=vetting.rules,
         )
 
     def observe(self, fact: Fact, /) -> None:
@@ -165,9 +175,9 @@ class World:
         for remote in self.bucket.list(f"{self.naming.prefix}{model}/").objects:
             self.bucket.remove(remote.key)
 
-    def sync(self, model: str) -> SyncResult:
+    def sync(self, model: str, *, wanted: bool = False) -> SyncResult:
         """Sync one model, once."""
-        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [])
+        work = Work(ModelId(model), f"sync-{len(self.facts)}", "test", None, 0, [], wanted=wanted)
         return self.sync_models.sync(work, stop=self.stop, beat=lambda: None)
 
     def rollback(self, model: str, to: str | None = None) -> Overridden:

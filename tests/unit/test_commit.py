@@ -48,6 +48,7 @@ def test_a_commit_file_is_read_and_unknown_keys_ignored() -> None:
         (document(sha256="abc"), "no SHA-256"),
         (document(path="LICENSE"), "never published"),
         (document(path="modelsync.json"), "never published"),
+        (document(path="model.sig"), "never published"),
         (document(path="c.json"), "no weight file"),
         (document(sha256=None), "no SHA-256"),
     ],

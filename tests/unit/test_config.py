@@ -74,6 +74,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
 def test_a_secret_is_never_told() -> None:
     environment = BASE | {
         "API_TOKEN": "s3cret-token",
+        "SIGN_KEY_PASSWORD": "s3cret-password",
         "NOTIFY_WEBHOOK_SECRET": "s3cret-hmac",
         "NOTIFY_WEBHOOK_URLS": "https://user:s3cret@hooks.example.com/services/s3cret?token=s3cret",
         "AWS_ENDPOINT_URL": "http://user:s3cret@127.0.0.1:4566",
@@ -118,6 +119,18 @@ def test_an_extension_is_weight_or_companion_not_both() -> None:
 def test_a_signature_needs_a_key() -> None:
     with pytest.raises(ConfigurationError, match="needs GATE_SIGNATURE_KEY"):
         load(BASE | {"GATE_SIGNATURE": "require"})
+
+
+def test_several_keys_and_one_password() -> None:
+    settings = load(BASE | {"GATE_SIGNATURE_KEY": "/etc/a.pub, /etc/signers"}).settings
+    assert settings.gate_signature_key == (Path("/etc/a.pub"), Path("/etc/signers"))
+    with pytest.raises(ConfigurationError, match="are both set: leave one"):
+        load(BASE | {"SIGN_KEY_PASSWORD": "hidden", "SIGN_KEY_PASSWORD_FILE": "/run/password"})
+
+
+def test_a_commit_file_cannot_be_called_as_signatures_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"MODEL_COMMIT_FILE is model\.sig"):
+        load(BASE | {"MODEL_COMMIT_FILE": "model.sig"})
 
 
 def test_any_number_of_queues() -> None:

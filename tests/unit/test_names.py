@@ -29,6 +29,7 @@ NAMING = Naming(prefix="voices/")
         ("voices/solo.onnx", 1, Located("solo.onnx", "solo.onnx", single=True)),
         ("voices/en/solo.onnx", 2, Located("en/solo.onnx", "solo.onnx", single=True)),
         ("voices/alice/modelsync.json", 1, Located("alice", "modelsync.json")),
+        ("voices/alice/model.sig", 1, Located("alice", "model.sig")),
         ("voices/ä b+c/mödel.onnx", 1, Located("ä b+c", "mödel.onnx")),
     ],
 )
@@ -44,6 +45,8 @@ def test_a_key_names_a_file_of_a_model(key: str, depth: int, expected: Located) 
         "voices/alice/",  # directory marker
         "voices/config.json",  # a companion without a model
         "voices/modelsync.json",  # a commit file without a model
+        "voices/model.sig",  # a signature without a model
+        "voices/alice/de/model.sig",  # one that is not the model's own
         "voices/../secret.pdf",  # cannot do harm: it is never published
     ],
 )

@@ -65,11 +65,18 @@ def test_a_publication_is_told_as_a_cloud_event() -> None:
     assert json.loads(json.dumps(event)) == event
 
 
+def test_a_publication_tells_who_signed_it() -> None:
+    notice = notice_of(replace(PUBLISHED, signer="CN=build server"), 0.0)
+    assert notice is not None
+    assert cloud_event(notice, ORIGIN)["data"]["signer"] == "CN=build server"
+
+
 @pytest.mark.parametrize(
     ("fact", "kind", "data"),
     [
         (REJECTED, "rejected", {"reason": "bad bytes", "rule": "checksum"}),
         (UNPUBLISHED, "unpublished", {"reason": "it left"}),
+        (facts.ModelEvicted(A, NEW, "room is needed"), "unpublished", {"reason": "room is needed"}),
     ],
 )
 def test_refusals_and_withdrawals_are_told(fact: Fact, kind: str, data: dict[str, str]) -> None:

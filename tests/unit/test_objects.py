@@ -81,6 +81,31 @@ def test_the_commit_file_changes_the_listing_but_not_the_revision() -> None:
     assert revision_of(without.files) == revision_of(with_commit.files)
 
 
+def test_a_new_signature_changes_the_listing_but_not_the_revision() -> None:
+    weights, signature = remote("alice/a.onnx"), remote("alice/model.sig")
+    listings = [
+        gather(ALICE, [weights, *more], NAMING)
+        for more in ([], [signature], [signature._replace(etag="z")], [remote("alice/modelsync.json")])
+    ]
+    found = [each for each in listings if each is not None]
+    assert len({each.digest for each in found}) == 4
+    assert len({revision_of(each.files) for each in found}) == 1
+    assert all(each.newest == signature.last_modified for each in found)
+
+
+def test_a_signature_alone_is_no_model_and_none_of_a_lone_object() -> None:
+    assert gather(ALICE, [remote("alice/model.sig")], NAMING) is None
+    lone = gather(ModelId("a.onnx"), [remote("a.onnx"), remote("a.onnx/model.sig")], NAMING)
+    assert lone is not None
+    assert lone.refused == "'a.onnx' is an object and a prefix at once"
+
+
+def test_only_the_signature_of_the_model_itself_is_one() -> None:
+    found = gather(ALICE, [remote("alice/a.onnx"), remote("alice/de/model.sig")], NAMING)
+    assert found is not None
+    assert (found.signature, [file.path for file in found.files]) == (None, ["a.onnx"])
+
+
 def test_a_listing_is_split_into_models_and_refusals() -> None:
     keys = ["../x.onnx", "a/1.onnx", "a/2.json", "b/x.pdf", "c/../1.onnx", "c/2.onnx"]
     found = list(gather_all(map(remote, keys), NAMING))

@@ -115,15 +115,40 @@ def test_what_was_refused_once_is_not_fetched_again() -> None:
     assert in_step(SNAPSHOT.digest, on_volume)
 
 
-def test_a_refusal_by_what_operators_set_stands_as_long_as_that() -> None:
-    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "onnx", "broken", 0.0, rules="rules-1")
+def test_a_refusal_by_the_gate_stands_as_long_as_its_rules() -> None:
+    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "onnx", "broken", 0.0, gate="rules-1")
     on_volume = replace(published(), quarantined=(record,))
-    assert in_step(SNAPSHOT.digest, on_volume, {"rules-1", "keys-1"})
-    assert not in_step(SNAPSHOT.digest, on_volume, {"rules-2", "keys-1"})
+    assert in_step(SNAPSHOT.digest, on_volume, gate="rules-1", signers="require ann")
+    assert not in_step(SNAPSHOT.digest, on_volume, gate="rules-2", signers="require ann")
     assert not in_step(SNAPSHOT.digest, on_volume)
     times = {"s3_now": NOW, "settle_seconds": 2.0, "quiet_seconds": math.inf}
-    assert isinstance(triage(SNAPSHOT, on_volume, rules={"rules-1"}, **times), Refuse)
-    assert triage(SNAPSHOT, on_volume, rules={"rules-2"}, **times) is None
+    assert isinstance(triage(SNAPSHOT, on_volume, gate="rules-1", **times), Refuse)
+    assert triage(SNAPSHOT, on_volume, gate="rules-2", **times) is None
+
+
+def test_what_was_refused_for_its_signature_is_looked_at_again_under_other_signers() -> None:
+    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "signature", "unsigned", 0.0, gate="require ann")
+    on_volume = replace(published(), quarantined=(record,))
+    assert in_step(SNAPSHOT.digest, on_volume, signers="require ann")
+    for signers in ("require bob", ""):
+        assert not in_step(SNAPSHOT.digest, on_volume, signers=signers)
+        found = triage(SNAPSHOT, on_volume, s3_now=NOW, settle_seconds=0.0, quiet_seconds=9.0, signers=signers)
+        assert found is None
+
+
+def test_what_was_refused_for_another_reason_stands_whoever_may_sign() -> None:
+    record = Quarantine(ALICE, REVISION, SNAPSHOT.digest, "checksum", "wrong bytes", 0.0)
+    assert in_step(SNAPSHOT.digest, replace(published(), quarantined=(record,)), signers="require ann")
+
+
+def test_what_readers_see_is_judged_once_for_each_set_of_signers() -> None:
+    on_volume = published(REVISION, SNAPSHOT.digest)
+    assert on_volume.current is not None
+    for judged_by, asked, relist in [("", "", False), ("", "warn", True), ("warn", "warn", False), ("warn", "", False)]:
+        seen = replace(on_volume, current=replace(on_volume.current, signers=judged_by))
+        assert in_step(SNAPSHOT.digest, seen, signers=asked) is not relist
+        found = triage(SNAPSHOT, seen, s3_now=NOW, settle_seconds=0.0, quiet_seconds=9.0, signers=asked)
+        assert found == Noop("the bucket has not changed since it was published", relist=relist)
 
 
 def test_a_refused_key_refuses_the_model() -> None:

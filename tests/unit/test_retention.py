@@ -118,6 +118,41 @@ def test_the_least_recently_used_goes_first_and_models_that_left_go_last() -> No
     assert make_room(found, 1)[2].reason == "space is needed: why"
 
 
+CACHE = RetentionRules(keep=1, stale_seconds=900, evict_current=True)
+
+
+def test_in_a_cache_what_readers_see_may_go_last_of_all() -> None:
+    old = replace(RECORD, published_at=NOW - 1000)
+
+    def rank(current: Current, **more: object) -> Rank | None:
+        [item] = retain(Holdings(current, (directory("r4", **more),)), CACHE, now=NOW)
+        assert item.remove is None
+        return item.rank
+
+    assert rank(old, linked=True) is Rank.CURRENT
+    assert rank(RECORD, linked=True) is None, "it is new"
+    assert rank(old, linked=True, leased=True) is None
+    assert rank(replace(old, pin="by hand"), linked=True) is None
+    assert rank(old) is None, "its link is about to be mended"
+    [item] = retain(Holdings(old, (directory("r4", linked=True),)), RULES, now=NOW)
+    assert item.rank is None
+
+
+def test_what_was_withdrawn_for_space_goes_when_its_readers_had_their_time() -> None:
+    evicted = replace(RECORD, unpublished_at=NOW - 60, evicted=True)
+    [leaving] = retain(Holdings(evicted, (directory("r4"),)), CACHE, now=NOW)
+    assert (leaving.leaving, leaving.remove) == (True, None)
+    over = replace(evicted, unpublished_at=NOW - 3600)
+    assert told(over, directory("r4")) == ["- r4: withdrawn to make room, 1 h ago"]
+
+
+def test_what_is_leaving_already_spares_what_readers_see() -> None:
+    leaving = replace(verdict("r1", 10, 0.0, None), leaving=True)
+    found = [leaving, verdict("r2", 10, 1.0, Rank.CURRENT, "bob"), verdict("r3", 10, 2.0, Rank.CURRENT, "carol")]
+    going = [[item.holding.name for item in make_room(found, need) if item.remove] for need in (10, 11, 21)]
+    assert going == [[], ["r2"], ["r2", "r3"]]
+
+
 times = st.floats(0, NOW, allow_nan=False)
 names = st.sampled_from([f"r{number}{again}" for number in range(5) for again in ("", ".1")])
 
@@ -140,12 +175,13 @@ def models(draw: st.DrawFn) -> Holdings:
     pin = draw(st.sampled_from([None, "by hand"]))
     record = Current(
         A, Revision(f"r{draw(st.integers(0, 4))}"), Digest("d"), draw(times), tuple(previous), pin,
-        unpublished_at=draw(st.none() | times),
+        unpublished_at=draw(st.none() | times), evicted=draw(st.booleans()),
     )  # fmt: skip
     return Holdings(draw(st.sampled_from([record, None])), tuple(made))
 
 
 rules = st.builds(RetentionRules, keep=st.integers(0, 3), stale_seconds=st.floats(0, 2000))
+caches = st.builds(replace, rules, evict_current=st.just(True))
 
 
 def untouchable(found: Holdings, held: Holding) -> bool:
@@ -160,7 +196,7 @@ def test_current_pinned_and_leased_never_go(found: Holdings, kept: RetentionRule
         assert not (untouchable(found, item.holding) and item.remove)
 
 
-@given(models(), rules, st.integers(0, 500), st.integers(0, 500))
+@given(models(), rules | caches, st.integers(0, 500), st.integers(0, 500))
 def test_more_need_removes_no_less(found: Holdings, kept: RetentionRules, need: int, more: int) -> None:
     verdicts = retain(found, kept, now=NOW)
     few = {item.holding.name for item in make_room(verdicts, need) if item.remove}

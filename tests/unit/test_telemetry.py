@@ -30,6 +30,7 @@ def finished(outcome: Outcome, reason: str = "why") -> facts.SyncFinished:
 
 
 ALL = [
+    facts.ModelEvicted(A, R, "why"),
     facts.SyncStarted(A, "s", "why"),
     facts.FetchStarted(A, R, "s", 2, 10, "why"),
     facts.BytesResumed(A, "s", 5),
@@ -41,6 +42,8 @@ ALL = [
     PUBLISHED,
     facts.Pinned(A, R, "why", rolled_back=True),
     facts.Unpinned(A, R, "why"),
+    facts.SignatureJudged(A, R, "s", "sha256:ab", None),
+    facts.SignatureJudged(A, R, "s", None, "why"),
     facts.ModelGone(A, 1.0, "why"),
     facts.ModelBack(A),
     facts.Unpublished(ModelId("d"), R, "s", "why"),
@@ -165,6 +168,23 @@ def test_a_refused_model_is_known_without_a_sync_until_it_leaves_the_bucket(boar
     assert board.failing() == {}
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        facts.ModelEvicted(A, R, "why"),
+        facts.Unpublished(A, R, "s", "why"),
+        facts.SignatureJudged(A, R, "s", "CN=x", None),
+    ],
+)
+def test_a_model_that_readers_see_no_more_or_that_somebody_signed_is_not_told_as_unsigned(
+    board: Board, end: facts.Fact
+) -> None:
+    board(facts.SignatureJudged(A, R, "s", None, "nobody signed it"))
+    assert "nobody signed it" in board.checks()["signatures"].reason
+    board(end)
+    assert board.checks()["signatures"].reason == "every model that was judged is signed"
+
+
 def test_a_comparison_that_finds_a_model_in_step_ends_an_older_failure(board: Board) -> None:
     board(finished(Outcome.ERROR, "no network"))
     board(facts.ModelKnown(A, R, 1.0))
@@ -269,7 +289,7 @@ def logged(capsys: pytest.CaptureFixture[str], *said: facts.Fact, level: str = "
 def test_every_line_about_a_sync_has_model_revision_and_sync_id(capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(capsys, *ALL)
     about = [line for line in lines if "sync_id" in line]
-    assert len(about) == 12
+    assert len(about) == 14
     assert all(line["model"] in {"a", "d"} and line["sync_id"] == "s" for line in about)
     assert all("timestamp" in line and "level" in line for line in lines)
     built = [line for line in about if line["event"] in {"downloading", "file verified", "published", "rejected"}]

@@ -40,11 +40,12 @@ def refused(name: str, *paths: str, naming: Naming = NAMING) -> str:
 
 
 def test_a_model_is_its_known_files_and_the_rest_is_skipped_with_a_reason() -> None:
-    found = select("alice", local("README.md", "de/vocab.txt", "model.onnx", "modelsync.json"), NAMING)
+    found = select("alice", local("README.md", "de/vocab.txt", "model.onnx", "model.sig", "modelsync.json"), NAMING)
     assert isinstance(found, Selection)
     assert [file.path for file in found.files] == ["de/vocab.txt", "model.onnx"]
     assert [(skipped.path, skipped.reason) for skipped in found.skipped] == [
         ("README.md", "files with this ending are never published"),
+        ("model.sig", "a signature is made with --sign, and is no part of the model"),
         ("modelsync.json", "the commit file is written anew"),
     ]
 

@@ -10,7 +10,7 @@ from typing import Any
 from modelsync.core import facts
 from modelsync.core.damage import damaging
 from modelsync.core.facts import Fact, Outcome
-from modelsync.core.health import Check, Status, damage_check, move, sync_check
+from modelsync.core.health import Check, Status, damage_check, move, signatures_check, sync_check
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.core.status import ModelStatus, State
@@ -35,6 +35,8 @@ class Board:
         self._failing: dict[ModelId, str] = {}
         self._damaged: dict[ModelId, str] = {}
         self._gone: dict[ModelId, str] = {}
+        self._unsigned: dict[ModelId, str] = {}
+        self._signatures: Check | None = None
         self._reconciled = False
         self._sync = Check(Status.HEALTHY, "nothing has been synced yet", clock.now())
         self._scrub = Check(*damage_check(self._damaged), clock.now())
@@ -51,10 +53,14 @@ class Board:
             case facts.ModelKnown(model=model, damage=damage):
                 self._known(fact)
                 self._damage(model, damage)
+                self._sign(model, fact.unsigned)
             case facts.Published(model=model, revision=revision, published_at=published_at):
                 self._back(model)
                 self._change(model, revision=revision, published_at=published_at)
                 self._damage(model, None)
+                self._sign(model, None)
+            case facts.SignatureJudged(model=model, unsigned=unsigned):
+                self._sign(model, unsigned)
             case facts.Pinned(model=model):
                 self._pinned(model)
             case facts.Unpinned(model=model):
@@ -65,9 +71,14 @@ class Board:
                 self._leaving(model, reason)
             case facts.ModelBack(model=model):
                 self._back(model)
+            case facts.ModelEvicted(model=model, reason=reason):
+                self._damage(model, None)
+                self._sign(model, None)
+                self._change(model, state=State.EVICTED, reason=reason, revision=None, published_at=None)
             case facts.Unpublished(model=model):
                 self._back(model)
                 self._damage(model, None)
+                self._sign(model, None)
                 self._change(model, revision=None, published_at=None)
             case facts.RefusalKnown(model, reason):
                 self._change(model, state=State.REJECTED, reason=reason)
@@ -147,6 +158,15 @@ class Board:
                 self._damaged[model] = wrong
             self._scrub = move(self._scrub, *damage_check(self._damaged), self._clock.now())
 
+    def _sign(self, model: ModelId, unsigned: str | None) -> None:
+        """Take why what readers of a model see counts as signed by nobody; None: it does not."""
+        with self._lock:
+            if self._unsigned.pop(model, None) == unsigned is None:
+                return
+            if unsigned is not None:
+                self._unsigned[model] = unsigned
+            self._signatures = move(self._signatures, *signatures_check(self._unsigned), self._clock.now())
+
     def _put(self, status: ModelStatus, *, overdue: bool = False) -> None:
         """Take a model's new status; one that is neither published nor in the bucket is forgotten."""
         if status.state is State.ABSENT:
@@ -179,7 +199,8 @@ class Board:
     def checks(self) -> dict[str, Check]:
         """All health checks by name."""
         with self._lock:
-            return {**self._checks, "sync": self._sync, "scrub": self._scrub}
+            own = {"sync": self._sync, "scrub": self._scrub, "signatures": self._signatures}
+            return self._checks | {name: check for name, check in own.items() if check is not None}
 
     def models(self) -> Mapping[ModelId, ModelStatus]:
         """All models that were seen."""

@@ -10,10 +10,11 @@ from functools import partial
 from itertools import groupby
 
 from modelsync.app.progress import Beat
-from modelsync.core.facts import Fact, HealthChanged, LeasesSeen, Published, RevisionRemoved, Unpublished
+from modelsync.core.facts import Fact, HealthChanged, LeasesSeen, ModelEvicted, Published, RevisionRemoved, Unpublished
 from modelsync.core.health import Status
+from modelsync.core.manifest import Current
 from modelsync.core.names import ModelId
-from modelsync.core.retention import Holding, RetentionRules, Verdict, Why, make_room, retain
+from modelsync.core.retention import Holding, Rank, RetentionRules, Verdict, Why, make_room, retain
 from modelsync.core.space import SpaceRules, shortage
 from modelsync.errors import ModelBusy, VolumeFailed
 from modelsync.ports import Clock, Observer, Volume, Writer
@@ -100,7 +101,7 @@ class Collector:
             while freed < bytes_short:
                 beat()
                 verdicts = [
-                    self._weighed(item) if item.rank or item.remove else item
+                    self._weighed(item) if item.rank or item.leaving or item.remove else item
                     for item in self.judge(self._volume.models())
                 ]
                 anyway = sum(item.holding.size_bytes for item in verdicts if item.remove)
@@ -181,16 +182,31 @@ class Collector:
 
     def _remove(self, model: ModelId, items: Sequence[Verdict], writer: Writer) -> Iterator[Holding]:
         """Under the model's lock: only what may still go."""
-        now = self._clock.now()
-        again = {item.holding.name: item for item in retain(self._volume.holdings(model), self._options.rules, now=now)}
         for item in items:
-            fresh = again.get(item.holding.name)
-            why = fresh and (fresh.remove or (Why.SPACE if item.remove is Why.SPACE and fresh.rank else None))
-            if not why or not writer.remove(item.holding.name):
-                continue
             held = item.holding
+            current, fresh = self._again(held)
+            if item.remove is Why.SPACE and fresh.rank is Rank.CURRENT and current is not None:
+                self._evict(current, item, writer)
+                _, fresh = self._again(held)
+            why = fresh.remove or (Why.SPACE if item.remove is Why.SPACE and fresh.rank else None)
+            if why is None or not writer.remove(held.name):
+                continue
             self._observe(RevisionRemoved(model, held.revision, why, item.reason, held.size_bytes))
             yield held
         left = self._volume.holdings(model)
-        if not left.directories and left.current is not None and left.current.unpublished_at is not None:
+        if not left.directories and left.current and left.current.unpublished_at and not left.current.evicted:
             writer.forget()
+
+    def _again(self, held: Holding) -> tuple[Current | None, Verdict]:
+        """The model's record, and what becomes of a directory by now."""
+        found = self._volume.holdings(held.model)
+        verdicts = retain(found, self._options.rules, now=self._clock.now())
+        gone = Verdict(held, "it is gone")
+        return found.current, next((item for item in verdicts if item.holding.name == held.name), gone)
+
+    def _evict(self, current: Current, item: Verdict, writer: Writer) -> None:
+        """Withdraw what readers see; its files go when those who are at it had their time."""
+        writer.unpublish(replace(current, unpublished_at=self._clock.now(), evicted=True))
+        self._observe(ModelEvicted(current.model, current.revision, item.reason))
+        with self._lock:
+            self._due[current.model] = self._clock.monotonic() + self._options.rules.stale_seconds

@@ -1,4 +1,4 @@
-"""The commit file from S3: its bytes are held against S3's record like those of any file."""
+"""Control files from S3, read whole: their bytes are held against S3's record like those of any file."""
 
 from __future__ import annotations
 
@@ -32,6 +32,22 @@ def read_commit(
     """
     if remote.size_bytes > MAX_BYTES:
         raise Rejected("commit-file", f"the commit file is larger than {MAX_BYTES} bytes")
+    return parse_commit(read_whole(store, remote, naming.commit_file, check), naming)
+
+
+def read_whole(store: ObjectStore, remote: RemoteObject, name: str, check: Callable[[], None]) -> bytes:
+    """Read an object of bounded size.
+
+    Args:
+        store: the bucket.
+        remote: the object there.
+        name: what it is called in errors.
+        check: called for every read; what it raises ends it.
+
+    Raises:
+        VerificationFailed: its bytes are not what S3 has on record.
+        StoreUnavailable, StoreDenied, ObjectChanged: S3 does not give it.
+    """
     data = memoryview(bytearray(remote.size_bytes))
     with store.open(remote, Span(0, remote.size_bytes)) as body:
         offset = 0
@@ -42,7 +58,5 @@ def read_commit(
     found = hasher(demand.proof)
     found.update(data)
     if found.value() != demand.value:
-        raise VerificationFailed(
-            RelPath(naming.commit_file), proof=demand.label, expected=demand.value, actual=found.value()
-        )
-    return parse_commit(bytes(data), naming)
+        raise VerificationFailed(RelPath(name), proof=demand.label, expected=demand.value, actual=found.value())
+    return bytes(data)

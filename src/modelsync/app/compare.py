@@ -13,7 +13,7 @@ from dataclasses import replace
 from modelsync.app.breaker import Breaker
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import Beat
-from modelsync.app.vetting import RulesInForce, no_rules
+from modelsync.app.signatures import Signers, nobody
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.facts import KeyRefused, ModelAbsent, ModelGone, ModelKnown, RefusalKnown
 from modelsync.core.manifest import Current, Reconciled
@@ -41,7 +41,8 @@ class Comparison:
         rules: DeletionRules,
         clock: Clock,
         observe: Observer,
-        in_force: RulesInForce = no_rules,
+        signers: Signers = nobody,
+        gate: str = "",
     ) -> None:
         self._store = store
         self._volume = volume
@@ -51,7 +52,8 @@ class Comparison:
         self._rules = rules
         self._clock = clock
         self._observe = observe
-        self._in_force = in_force
+        self._signers = signers
+        self._gate = gate
         self._seeded = False
 
     def _seed(self, known: AbstractSet[ModelId]) -> None:
@@ -80,6 +82,7 @@ class Comparison:
         records: dict[ModelId, Current] = {}
         seen: set[ModelId] = set()
         objects = changed = refused = 0
+        signers = self._signers()
         for item in gather_all(self._store.scan(self._naming.prefix), self._naming):
             beat()
             if stop.is_set():
@@ -89,10 +92,10 @@ class Comparison:
                 self._observe(KeyRefused(item.reason))
                 continue
             objects += item.objects
-            if self._differs(item, seen, records):
+            if self._differs(item, seen, records, signers):
                 changed += 1
                 mark(item.model, 0.0)
-        departures = self._departures(known - seen, records, beat)
+        departures = self._departures(known - seen, records, signers, beat)
         found = self._breaker.survey(records, bucket_empty=not seen, now=self._clock.now())
         for model, departure in departures.items():
             if seen:
@@ -110,7 +113,7 @@ class Comparison:
             missing=found.missing,
         )
 
-    def _differs(self, found: Gathered, seen: set[ModelId], records: dict[ModelId, Current]) -> bool:
+    def _differs(self, found: Gathered, seen: set[ModelId], records: dict[ModelId, Current], signers: str) -> bool:
         model, snapshot = found.model, found.snapshot
         if snapshot is None:
             return False
@@ -119,16 +122,16 @@ class Comparison:
         seen.add(model)
         listing = self._namespace.judge(snapshot).digest
         published = self._volume.glance(model)
-        step = in_step(listing, published)
+        step = in_step(listing, published, signers=signers)
         if not step:
             published = self._volume.published(model)
-            step = in_step(listing, published, self._in_force())
+            step = in_step(listing, published, signers=signers, gate=self._gate)
         if (current := published.current) is not None:
             records[model] = current if current.gone_since is None else replace(current, gone_since=None)
             damage = str(published.damage[0]) if published.damage else None
             pinned = current.pin is not None and published.consistent
             settled = pinned or (step and current.listing == listing)
-            self._known(current, damage, settled=settled)
+            self._known(current, signers, damage, settled=settled)
             if pinned and not published.leftover:
                 return False
         if not step:
@@ -138,15 +141,23 @@ class Comparison:
                 self._observe(RefusalKnown(model, record.reason))
         return False
 
-    def _known(self, current: Current, damage: str | None = None, *, settled: bool = False) -> None:
+    def _known(self, current: Current, signers: str, damage: str | None = None, *, settled: bool = False) -> None:
         if current.unpublished_at is None:
             pinned = current.pin is not None
             self._observe(
-                ModelKnown(current.model, current.revision, current.published_at, damage, settled, pinned=pinned)
+                ModelKnown(
+                    current.model,
+                    current.revision,
+                    current.published_at,
+                    damage,
+                    settled,
+                    pinned=pinned,
+                    unsigned=current.unsigned if signers else None,
+                )
             )
 
     def _departures(
-        self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], beat: Beat
+        self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], signers: str, beat: Beat
     ) -> dict[ModelId, Departure]:
         """What becomes of the models that readers see and the listing does not have.
 
@@ -159,7 +170,7 @@ class Comparison:
             published = self._volume.published(model)
             departure = depart(published, now=now, rules=self._rules)
             if published.current is not None:
-                self._known(published.current)
+                self._known(published.current, signers)
                 records[model] = published.current
             if isinstance(departure, Gone):
                 self._observe(ModelAbsent(model))

@@ -9,7 +9,7 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.namespace import Namespace
 from modelsync.app.progress import SyncContext
 from modelsync.app.settling import SettleOptions, Settling
-from modelsync.app.vetting import RulesInForce, no_rules
+from modelsync.app.signatures import Signers, nobody
 from modelsync.core.commit import CommittedFile
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.manifest import Published
@@ -31,12 +31,14 @@ class DecideOptions:
         settle: models without a commit file.
         commit_timeout_seconds: how long a commit file may wait for its files.
         deletions: models that left the bucket.
+        gate: names the rules that content has to pass.
     """
 
     naming: Naming
     settle: SettleOptions = field(default_factory=SettleOptions)
     commit_timeout_seconds: float = 3600.0
     deletions: DeletionRules = field(default_factory=DeletionRules)
+    gate: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,12 @@ class Decider:
         clock: Clock,
         observe: Observer,
         options: DecideOptions,
-        in_force: RulesInForce = no_rules,
+        signers: Signers = nobody,
     ) -> None:
         self._store = store
         self._namespace = namespace
         self._options = options
-        self._in_force = in_force
+        self._signers = signers
         self._settling = Settling(
             store=store, volume=volume, naming=options.naming, clock=clock, observe=observe, options=options.settle
         )
@@ -89,8 +91,10 @@ class Decider:
         """
         return next(iter(self._store.scan(self._options.naming.prefix)), None) is None
 
-    def decide(self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float) -> Decision:
-        """Decide; `quiet_seconds` is the time since the last event of the model.
+    def decide(
+        self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float, wanted: bool
+    ) -> Decision:
+        """Decide; `quiet_seconds`: since the last event of the model; `wanted`: it was asked for by its name.
 
         Raises:
             ModelSyncError: what the commit file or the uploads in progress met on their way.
@@ -106,7 +110,9 @@ class Decider:
             s3_now=look.at,
             settle_seconds=options.settle.seconds,
             quiet_seconds=quiet_seconds,
-            rules=self._in_force(),
+            signers=self._signers(),
+            gate=options.gate,
+            wanted=wanted,
         )
         if answer is not None:
             return answer

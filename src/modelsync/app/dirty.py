@@ -57,6 +57,7 @@ class Work:
         event_at: when the oldest change that an event told of was made, in seconds since the epoch.
         heard_at: when the last event came, on the clock's monotonic scale; minus infinity without one.
         failures: attempts in a row that failed before this one.
+        wanted: somebody asked for the model by its name.
         new_commit: set when an event tells of a commit file while the model is synced.
     """
 
@@ -67,6 +68,7 @@ class Work:
     failures: int
     claims: list[Claim]
     heard_at: float = float("-inf")
+    wanted: bool = False
     new_commit: threading.Event = field(default_factory=threading.Event)
 
 
@@ -78,6 +80,7 @@ class _Entry:
     event_at: float | None = None
     heard_at: float = float("-inf")
     failures: int = 0
+    wanted: bool = False
     claims: list[Claim] = field(default_factory=list)
 
 
@@ -101,10 +104,12 @@ class DirtyModels:
         delay_seconds: float = 0.0,
         news: News | None = None,
         claim: Claim | None = None,
+        wanted: bool = False,
     ) -> None:
         """Say that a model needs a look, `delay_seconds` from now.
 
         The last call decides when, but what was asked for at once is not put off by a later event.
+        `wanted`: somebody asks for it by its name.
         """
         with self._changed:
             now = self._clock.monotonic()
@@ -120,6 +125,7 @@ class DirtyModels:
             else:
                 entry.due = due
             entry.urgent = entry.urgent or delay_seconds == 0
+            entry.wanted = entry.wanted or wanted
             if news is not None:
                 entry.event_at = _earliest(entry.event_at, news.at)
                 entry.heard_at = now
@@ -150,6 +156,7 @@ class DirtyModels:
             entry.failures,
             entry.claims,
             entry.heard_at,
+            wanted=entry.wanted,
         )
         self._running[model] = work
         return work
@@ -188,6 +195,7 @@ class DirtyModels:
         if outcome is not Outcome.NOOP:  # else its events are settled
             entry.event_at = _earliest(work.event_at, entry.event_at)
         entry.heard_at = max(work.heard_at, entry.heard_at)
+        entry.wanted = work.wanted or entry.wanted
         entry.failures = work.failures + 1 if outcome is Outcome.ERROR else 0
         self._entries[work.model] = entry
 

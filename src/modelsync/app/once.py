@@ -75,7 +75,7 @@ class OneShot:
         def mark(model: ModelId, delay_seconds: float = 0.0) -> None:
             if delay_seconds <= 0:  # else it is for a later run
                 marked.add(model)
-                self._dirty.mark(model, why="command")
+                self._dirty.mark(model, why="command", wanted=bool(models))
 
         found = None
         if models:

@@ -29,9 +29,10 @@ class Present:
         """
         objects = dict(self.objects(selection))
         commit = objects.pop(self._naming.commit_file, None)
+        signed = objects.pop(self._naming.signature_file, None) is not None
         if commit is None:
-            return Before(objects, {})
-        return Before(objects, {}, self._committed(commit), commit.last_modified)
+            return Before(objects, {}, signed=signed)
+        return Before(objects, {}, self._committed(commit), commit.last_modified, signed=signed)
 
     def objects(self, selection: Selection) -> Mapping[str, RemoteObject]:
         """The model's objects by path.

@@ -23,6 +23,7 @@ from modelsync.core.facts import GateWarned, PushStage, UploadLeft
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import ModelFile, RemoteObject, Revision, revision_of
 from modelsync.core.proof import Proof
+from modelsync.core.signature import MAX_BYTES
 from modelsync.core.upload import (
     Before,
     DigestedFile,
@@ -39,6 +40,7 @@ from modelsync.errors import ModelSyncError, ObjectChanged, Rejected, SourceChan
 from modelsync.ports import Clock, ObjectStore, Observer
 from modelsync.ports.gate import Gate
 from modelsync.ports.push import Folder, Uploads
+from modelsync.ports.signing import Signer
 
 _ABORT_ATTEMPTS = 3
 
@@ -52,10 +54,11 @@ class PushOptions(Patience):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a push found, and what it will do."""
+    """What a push found, and what it will do. `signature`: to be written, if a signature is asked for."""
 
     selection: Selection
     plan: UploadPlan
+    signature: bytes | None = None
 
 
 class Push:
@@ -72,6 +75,7 @@ class Push:
         naming: Naming,
         options: PushOptions,
         gate: Gate,
+        signer: Signer | None = None,
     ) -> None:
         self._gate = gate
         self._folder = folder
@@ -81,6 +85,7 @@ class Push:
         self._observe = observe
         self._naming = naming
         self._options = options
+        self._signer = signer
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="push")
 
     def close(self) -> None:
@@ -111,10 +116,20 @@ class Push:
         plan = plan_upload(selection.model, files, before, self._naming)
         if isinstance(plan, Unfit):
             raise Rejected("unfit", plan.reason)
-        return Prepared(selection, plan)
+        return Prepared(selection, plan, self._signature(plan.model, files))
+
+    def _signature(self, model: ModelId, files: Sequence[DigestedFile]) -> bytes | None:
+        if self._signer is None:
+            return None
+        signature = self._signer.sign(model, {file.path: file.sha256 for file in files})
+        if len(signature) > MAX_BYTES:
+            raise Rejected(
+                "unfit", f"{len(files)} files are too many to sign: their signature has over {MAX_BYTES} bytes"
+            )
+        return signature
 
     def carry_out(self, prepared: Prepared, stop: threading.Event) -> Revision:
-        """Upload what is missing; the commit file last, and only if nothing else changed meanwhile.
+        """Upload what is missing; signature and commit file last, and only if nothing else changed meanwhile.
 
         Returns:
             The revision that the worker makes of it.
@@ -128,7 +143,7 @@ class Push:
         plan = prepared.plan
         outbound = self._outbound(plan.model, stop)
         etags = {file.path: etag for file, etag in plan.kept} | self._upload(plan, outbound)
-        if plan.commit_reason is not None:
+        if plan.commit_reason is not None or prepared.signature is not None:
             self._run([partial(self._commit, prepared, etags, outbound)], outbound)
         sizes = {file.path: file.size_bytes for file in prepared.selection.files}
         return revision_of(ModelFile(path, RemoteObject(path, sizes[path], etag, 0.0)) for path, etag in etags.items())
@@ -219,7 +234,7 @@ class Push:
                 self._observe(UploadLeft(outbound.model, file.file.path, str(error)))
 
     def _commit(self, prepared: Prepared, etags: Mapping[RelPath, str], outbound: Outbound) -> None:
-        """Write the commit file, if directory and bucket are as it says."""
+        """Write signature and commit file, if directory and bucket are as they say."""
         selection = prepared.selection
         again = select(selection.model, self._folder.scan(), self._naming)
         if isinstance(again, Unfit) or again.files != selection.files:
@@ -231,6 +246,11 @@ class Push:
                     f"{path!r} was replaced in the bucket meanwhile: see who else uploads {selection.model!r}, and push"
                     " again"
                 )
-        payload = BytesPayload(prepared.plan.commit)
-        key = key_of(selection.model, self._naming.commit_file, self._naming)
-        outbound.patiently(self._naming.commit_file, lambda: self._uploads.put(key, payload))
+        if prepared.signature is not None:
+            self._write(selection.model, self._naming.signature_file, prepared.signature, outbound)
+        if prepared.plan.commit_reason is not None:
+            self._write(selection.model, self._naming.commit_file, prepared.plan.commit, outbound)
+
+    def _write(self, model: ModelId, name: str, content: bytes, outbound: Outbound) -> None:
+        payload, key = BytesPayload(content), key_of(model, name, self._naming)
+        outbound.patiently(name, lambda: self._uploads.put(key, payload))

@@ -20,11 +20,19 @@ from modelsync.app.mismatch import refuted, twice
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.result import SyncResult, as_result
 from modelsync.app.reuse import Reuser
+from modelsync.app.signatures import Signatures
 from modelsync.app.space import SpaceLedger
 from modelsync.app.vetting import Vetting
 from modelsync.core.damage import NO_MANIFEST
-from modelsync.core.facts import Outcome, Published, RevisionRejected, SyncFinished, SyncStarted
-from modelsync.core.manifest import Damage, FileRecord, Manifest, Quarantine, succeed
+from modelsync.core.facts import (
+    Outcome,
+    Published,
+    RevisionRejected,
+    SignatureJudged,
+    SyncFinished,
+    SyncStarted,
+)
+from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, succeed
 from modelsync.core.manifest import Published as OnVolume
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision, Snapshot
@@ -40,6 +48,7 @@ from modelsync.core.plan import (
     upload_in_progress,
 )
 from modelsync.core.proof import Proof
+from modelsync.core.signature import Verdict, judged
 from modelsync.core.space import SpaceRules
 from modelsync.errors import (
     ConfigurationError,
@@ -85,6 +94,7 @@ class ModelSync:
         make_room: Callable[[int, Beat], bool],
         options: SyncOptions,
         vetting: Vetting,
+        signatures: Signatures | None = None,
     ) -> None:
         self._store = store
         self._volume = volume
@@ -96,6 +106,7 @@ class ModelSync:
         self._make_room = make_room
         self._options = options
         self._vetting = vetting
+        self._signatures = signatures
         self._reuser = Reuser(volume)
         self._space = SpaceLedger(volume, options.space)
 
@@ -129,8 +140,8 @@ class ModelSync:
         )
         return result
 
-    def preview(self, model: ModelId, *, stop: threading.Event) -> Decision:
-        """Say what a sync would do now, and do none of it.
+    def preview(self, model: ModelId, *, stop: threading.Event, wanted: bool = False) -> Decision:
+        """Say what a sync would do now, and do none of it; `wanted`: one that is asked for by the model's name.
 
         Raises:
             ModelSyncError: what it meets on its way.
@@ -138,7 +149,7 @@ class ModelSync:
         context = SyncContext(model, "preview", self._clock, self._observe, stop, lambda: None)
         on_volume = self._volume.published(model)
         look = self._decider.look(model)
-        decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"))
+        decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"), wanted=wanted)
         if (
             isinstance(decision, Unpublish)
             and (held := self._departures.held_back(model, decision, look.at)) is not None
@@ -174,22 +185,18 @@ class ModelSync:
             on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
             quiet_seconds = self._clock.monotonic() - work.heard_at
-            decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds)
+            decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds, wanted=work.wanted)
         if on_volume.leftover and not isinstance(decision, Wait | Build):
             writer.clear_staging()
         match decision:
             case Build() if look.snapshot is not None:
                 return self._build(work, decision, look, look.snapshot, on_volume, writer, context)
-            case Switch(revision=revision, reason=reason) if look.snapshot is not None:
-                manifest = self._kept(work.model, revision, writer)
-                pinned = on_volume.current is not None and on_volume.current.pin is not None
-                if not pinned and (refuse := self._vetting.kept(manifest, context)) is not None:
-                    return self._refuse(work, refuse, look.snapshot, writer)
-                return self._switch(work, manifest, reason, look.snapshot, on_volume, writer, context)
+            case Switch() if look.snapshot is not None:
+                return self._show(work, decision, look.snapshot, on_volume, writer, context)
             case Refuse(known=False) as refuse if look.snapshot is not None:
                 return self._refuse(work, refuse, look.snapshot, writer)
             case Noop(relist=True) if look.snapshot is not None and on_volume.current is not None:
-                writer.record(replace(on_volume.current, listing=look.snapshot.digest))
+                self._relist(work, on_volume.current, look.snapshot, writer, context)
             case Leave() if on_volume.current is not None:
                 return self._departures.leave(decision, on_volume.current, look, writer)
             case Unpublish() if on_volume.current is not None:
@@ -197,6 +204,27 @@ class ModelSync:
             case _:
                 pass
         return as_result(decision, on_volume)
+
+    def _show(
+        self,
+        work: Work,
+        switch: Switch,
+        snapshot: Snapshot,
+        on_volume: OnVolume,
+        writer: Writer,
+        context: SyncContext,
+    ) -> SyncResult:
+        """Show readers a revision that is on the volume; one that nobody has pinned must pass what holds today."""
+        manifest = self._kept(work.model, switch.revision, writer)
+        verdict = None
+        if on_volume.current is None or on_volume.current.pin is None:
+            judges = self._signatures
+            verdict = None if judges is None else judges.judge_kept(manifest, snapshot, context)
+            if isinstance(verdict, Refuse):
+                return self._refuse(work, verdict, snapshot, writer)
+            if (refuse := self._vetting.kept(manifest, context)) is not None:
+                return self._refuse(work, refuse, snapshot, writer)
+        return self._switch(work, manifest, verdict, switch.reason, snapshot, on_volume, writer, context)
 
     def _build(
         self,
@@ -226,12 +254,25 @@ class ModelSync:
                 again = self._decider.look(work.model).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
+        judges = self._signatures
+        verdict = None if judges is None else judges.judge(build.revision, snapshot, records, staging.read, context)
+        if isinstance(verdict, Refuse):
+            return self._refuse(work, verdict, snapshot, writer)
         if (refuse := self._vetting.staged(build.revision, records, staging, context)) is not None:
             return self._refuse(work, refuse, snapshot, writer)
         with context.stage("seal"):
-            manifest = self._manifest(work, build.revision, snapshot, records)
+            manifest = self._manifest(work, build.revision, snapshot, records, verdict)
             staging.seal(manifest)
-        return self._switch(work, manifest, build.reason, snapshot, on_volume, writer, context)
+        return self._switch(work, manifest, verdict, build.reason, snapshot, on_volume, writer, context)
+
+    def _relist(self, work: Work, current: Current, snapshot: Snapshot, writer: Writer, context: SyncContext) -> None:
+        """Put the listing's name on record, and who signed what readers see, if there is news of that."""
+        judges = self._signatures
+        verdict = None if judges is None else judges.judge_again(current, snapshot, context)
+        record = judged(replace(current, listing=snapshot.digest), verdict)
+        writer.record(record)
+        if (record.signer, record.unsigned) != (current.signer, current.unsigned):
+            self._tell(work, current.revision, verdict)
 
     def _attend(self, work: Work, snapshot: Snapshot) -> None:
         """See, during a download, whether a new commit supersedes it.
@@ -268,7 +309,12 @@ class ModelSync:
             return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
 
     def _manifest(
-        self, work: Work, revision: Revision, snapshot: Snapshot, records: tuple[FileRecord, ...]
+        self,
+        work: Work,
+        revision: Revision,
+        snapshot: Snapshot,
+        records: tuple[FileRecord, ...],
+        verdict: Verdict | None,
     ) -> Manifest:
         return Manifest(
             model=work.model,
@@ -282,6 +328,7 @@ class ModelSync:
             event_at=work.event_at,
             modelsync=__version__,
             gate=self._vetting.rules,
+            signer=verdict.signer if verdict else None,
         )
 
     def _kept(self, model: ModelId, revision: Revision, writer: Writer) -> Manifest:
@@ -295,6 +342,7 @@ class ModelSync:
         self,
         work: Work,
         manifest: Manifest,
+        verdict: Verdict | None,
         reason: str,
         snapshot: Snapshot,
         on_volume: OnVolume,
@@ -304,6 +352,7 @@ class ModelSync:
         revision, before = manifest.revision, on_volume.current
         now = self._clock.now()
         current = succeed(before, manifest, now=now, listing=snapshot.digest, pin=before.pin if before else None)
+        current = judged(current, verdict)
         try:
             with context.stage("publish"):
                 writer.publish(current, manifest)
@@ -320,9 +369,15 @@ class ModelSync:
                 published_at=now,
                 event_at=work.event_at,
                 reason=reason,
+                signer=current.signer,
             )
         )
+        self._tell(work, revision, verdict)
         return SyncResult(Outcome.SUCCESS, reason, revision)
+
+    def _tell(self, work: Work, revision: Revision, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self._observe(SignatureJudged(work.model, revision, work.sync_id, verdict.signer, verdict.unsigned))
 
     def _refuse(self, work: Work, refuse: Refuse, snapshot: Snapshot, writer: Writer) -> SyncResult:
         record = Quarantine(
@@ -334,7 +389,7 @@ class ModelSync:
             self._clock.now(),
             refuse.mismatch,
             refuse.file,
-            refuse.rules,
+            refuse.gate,
         )
         writer.quarantine(record)
         self._observe(RevisionRejected(work.model, refuse.revision, work.sync_id, refuse.rule, refuse.reason))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 
 from modelsync.app.progress import SyncContext
 from modelsync.core.facts import GateWarned
@@ -13,14 +13,6 @@ from modelsync.errors import Rejected
 from modelsync.ports import Staging, Volume
 from modelsync.ports.gate import Gate
 from modelsync.ports.telling import PublishHook
-
-RulesInForce = Callable[[], Collection[str]]
-"""Names of what operators have set now: a refusal by rules of another name is looked at again."""
-
-
-def no_rules() -> Collection[str]:
-    """Where refusals depend on nothing that is set."""
-    return ()
 
 
 class Vetting:
@@ -41,10 +33,6 @@ class Vetting:
     def rules(self) -> str:
         """Names the gate's rules."""
         return self._gate.rules if self._gate else ""
-
-    def in_force(self) -> Collection[str]:
-        """Names all rules by which it refuses."""
-        return (self.rules,)
 
     def expect(self) -> None:
         """A revision is about to be fetched, and will have to be vetted."""
@@ -86,4 +74,4 @@ class Vetting:
         if (flaw := judgement.refused) is None:
             return None
         file = next((record for record in records if record.path == flaw.path), None)
-        return Refuse(revision, flaw.rule, flaw.reason, file=file, rules=self.rules)
+        return Refuse(revision, flaw.rule, flaw.reason, file=file, gate=self.rules)

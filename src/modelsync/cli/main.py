@@ -91,6 +91,9 @@ def push(
     directory: Annotated[Path, typer.Argument(help="The voice's files.")],
     model: Annotated[str, typer.Argument(help="The model's name in the bucket.")],
     *,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="KEY", help="Sign it with the private key in this PEM file.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be uploaded, and why; upload nothing.")
     ] = False,
@@ -103,7 +106,9 @@ def push(
     from modelsync.cli.push import push_once
 
     wait_seconds = timeout if wait else None
-    raise typer.Exit(push_once(directory, model, dry_run=dry_run, wait_seconds=wait_seconds, url=url, json=json))
+    raise typer.Exit(
+        push_once(directory, model, sign=sign, dry_run=dry_run, wait_seconds=wait_seconds, url=url, json=json)
+    )
 
 
 @app.command()

@@ -114,7 +114,7 @@ def preview_once(names: Sequence[str], *, json: bool) -> int:
     chosen = list(models)
     if not chosen:
         parts.comparison.run(lambda model, _: chosen.append(model), stop, lambda: None)
-    rows = [_row(model, parts.sync.preview(model, stop=stop)) for model in chosen]
+    rows = [_row(model, parts.sync.preview(model, stop=stop, wanted=bool(models))) for model in chosen]
     parts.close()
     _print(rows, json=json, empty="nothing to do: every model is as the bucket has it")
     return 0

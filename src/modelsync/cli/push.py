@@ -25,7 +25,9 @@ from modelsync.core.objects import Revision
 from modelsync.core.status import Arrived
 from modelsync.core.upload import UploadPlan
 from modelsync.errors import Stopped
+from modelsync.ports.signing import Signer
 from modelsync.service.push import pushing
+from modelsync.service.signing import signer
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,21 @@ class _Waiting:
 
 
 def push_once(
-    directory: Path, model: str, *, dry_run: bool, wait_seconds: float | None, url: str | None, json: bool
+    directory: Path,
+    model: str,
+    *,
+    sign: Path | None,
+    dry_run: bool,
+    wait_seconds: float | None,
+    url: str | None,
+    json: bool,
 ) -> int:
     """Push a directory; return the exit code.
 
     Args:
         directory: the voice's files.
         model: the model's name.
+        sign: the private key to sign with; None: no signature is written.
         dry_run: only say what would be done.
         wait_seconds: how long to wait until it is published; None: not at all.
         url: the worker's HTTP interface; None: by the environment.
@@ -59,12 +69,15 @@ def push_once(
     try:
         # Asked before the upload: a wrong address is better known now than after gigabytes.
         waiting = None if dry_run or wait_seconds is None else _waiting(configuration, model, wait_seconds)
-        with PushProgress() as progress, pushing(configuration, directory, progress) as push:
+        who = None if sign is None else signer(configuration.settings, sign)
+        with PushProgress() as progress, pushing(configuration, directory, progress, who) as push:
             prepared = push.prepare(model, stop)
             for skipped in prepared.selection.skipped:
                 progress.say(f"skipped {skipped.path}: {skipped.reason}")
+            if who is None and prepared.plan.signed and prepared.plan.commit_reason is not None:
+                progress.say(f"{prepared.plan.model} has a signature, which does not cover what changed: see --sign")
             revision = None if dry_run else push.carry_out(prepared, stop)
-        return _report(prepared, revision, waiting, stop, json=json)
+        return _report(prepared, revision, who, waiting, stop, json=json)
     except Stopped as error:
         sys.stderr.write(f"modelsync: {error}\n")
         return FAILED
@@ -77,12 +90,18 @@ def _waiting(configuration: Configuration, model: str, seconds: float) -> _Waiti
 
 
 def _report(
-    prepared: Prepared, revision: Revision | None, waiting: _Waiting | None, stop: threading.Event, *, json: bool
+    prepared: Prepared,
+    revision: Revision | None,
+    who: Signer | None,
+    waiting: _Waiting | None,
+    stop: threading.Event,
+    *,
+    json: bool,
 ) -> int:
     """Say what was done and, if that is asked for, what became of it."""
     plan = prepared.plan
     if not json:
-        lines = _would(plan) if revision is None else [_did(plan, revision)]
+        lines = _would(plan, who) if revision is None else _did(plan, revision, who)
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
     verdict = None
@@ -92,7 +111,7 @@ def _report(
         verdict = follow.until_published(revision, waiting.seconds, stop)
     reason = getattr(verdict, "reason", None)
     if json:
-        document = _document(prepared, revision)
+        document = _document(prepared, revision, who)
         if verdict is not None:
             document |= {"published": isinstance(verdict, Arrived), "reason": reason}
         sys.stdout.write(json_module.dumps(document, indent=2) + "\n")
@@ -104,26 +123,29 @@ def _report(
     return 0
 
 
-def _would(plan: UploadPlan) -> list[str]:
+def _would(plan: UploadPlan, who: Signer | None) -> list[str]:
     lines = [
         f"{plan.model}: would upload {planned.file.path} ({planned.file.size_bytes:,} bytes): {planned.reason}"
         for planned in plan.uploads
     ]
+    if who is not None:
+        lines.append(f"{plan.model}: would write a signature by {who.name}")
     if plan.commit_reason is not None:
         return [*lines, f"{plan.model}: would write the commit file: {plan.commit_reason}"]
-    return [f"{plan.model}: nothing to upload: the bucket has all {len(plan.kept)} files and their commit file"]
+    return [*lines, f"{plan.model}: nothing to upload: the bucket has all {len(plan.kept)} files and their commit file"]
 
 
-def _did(plan: UploadPlan, revision: Revision) -> str:
+def _did(plan: UploadPlan, revision: Revision, who: Signer | None) -> list[str]:
     total = len(plan.uploads) + len(plan.kept)
     if plan.commit_reason is None:
         done = f"nothing to upload: the bucket has all {total} files and their commit file"
     else:
         done = f"uploaded {len(plan.uploads)} of {total} files ({plan.upload_bytes:,} bytes), then the commit file"
-    return f"{plan.model}: {done}; revision {revision}"
+    signed = [f"{plan.model}: wrote a signature by {who.name}"] if who else []
+    return [*signed, f"{plan.model}: {done}; revision {revision}"]
 
 
-def _document(prepared: Prepared, revision: Revision | None) -> dict[str, Any]:
+def _document(prepared: Prepared, revision: Revision | None, who: Signer | None) -> dict[str, Any]:
     plan = prepared.plan
     return {
         "model": plan.model,
@@ -139,4 +161,5 @@ def _document(prepared: Prepared, revision: Revision | None) -> dict[str, Any]:
             "written": revision is not None and plan.commit_reason is not None,
             "reason": plan.commit_reason,
         },
+        "signer": who and who.name,
     }

@@ -22,6 +22,7 @@ from modelsync.core.status import ModelView, State, enriched
 from modelsync.errors import ModelSyncError, ServiceUnavailable, VolumeUnusable
 
 _PAGE = 1000
+_SIGNER = len("sha256:") + 12  # of a fingerprint
 
 
 def show_status(name: str | None, *, url: str | None, json: bool) -> None:
@@ -86,7 +87,8 @@ def _views(models: Models, live: dict[ModelId, ModelView], name: str | None) -> 
 
 def _show(views: list[ModelView], reconciled_at: float | None, silence: str | None) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("model", "state", "revision", "published", "in step", "reason"):
+    signed = any(view.signer or view.unsigned for view in views)
+    for column in ("model", "state", "revision", *(["signer"] if signed else []), "published", "in step", "reason"):
         table.add_column(column, overflow="fold")
     now = time.time()
     for view in views:
@@ -95,6 +97,7 @@ def _show(views: list[ModelView], reconciled_at: float | None, silence: str | No
             view.id,
             view.state,
             revision,
+            *([_signer(view)] if signed else []),
             _age(view.published_at, now),
             _age(view.synced_at, now),
             _reason(view),
@@ -108,9 +111,15 @@ def _show(views: list[ModelView], reconciled_at: float | None, silence: str | No
 
 
 def _reason(view: ModelView) -> str:
-    """Why it is not the newest; of a refusal also by which rule."""
+    """Why it is not the newest, of a refusal also by which rule; or why it counts as unsigned."""
     refused = view.refusal if view.state is State.REJECTED else None
-    return f"{refused.rule}: {view.reason}" if refused else view.reason or ""
+    return f"{refused.rule}: {view.reason}" if refused else view.reason or view.unsigned or ""
+
+
+def _signer(view: ModelView) -> str:
+    if view.signer is None:
+        return "unsigned" if view.unsigned else ""
+    return view.signer[:_SIGNER] if view.signer.startswith("sha256:") else view.signer
 
 
 def _age(at: float | None, now: float) -> str:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -123,6 +124,7 @@ def none_or_at_least(least: int) -> Callable[[int], int]:
     return check
 
 
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_split)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Extensions = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_extensions)]
 Urls = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_http_urls)]

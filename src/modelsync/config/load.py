@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from modelsync.config.fields import redact_url, without_userinfo
 from modelsync.config.settings import Settings
+from modelsync.core.names import Naming
 from modelsync.core.notices import HOOK_VARIABLES
 from modelsync.errors import ConfigurationError
 
@@ -91,8 +92,12 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"MODEL_FILE_EXTENSIONS and COMPANION_FILE_EXTENSIONS share {', '.join(sorted(both))}: list each once"
         )
-    if settings.gate_signature != "off" and settings.gate_signature_key is None:
+    if settings.gate_signature != "off" and not settings.gate_signature_key:
         problems.append(f"GATE_SIGNATURE={settings.gate_signature} needs GATE_SIGNATURE_KEY")
+    if settings.model_commit_file == Naming.signature_file:
+        problems.append(f"MODEL_COMMIT_FILE is {Naming.signature_file}, which is the name of signatures: take another")
+    if settings.sign_key_password is not None and settings.sign_key_password_file is not None:
+        problems.append("SIGN_KEY_PASSWORD and SIGN_KEY_PASSWORD_FILE are both set: leave one")
     if settings.kubernetes_notify != "off" and settings.kubernetes_selector is None:
         problems.append(f"KUBERNETES_NOTIFY={settings.kubernetes_notify} needs KUBERNETES_SELECTOR")
     if not settings.notify_allow_link_local:
@@ -122,7 +127,7 @@ class Effective:
     meaning: str
 
 
-_SECRET = {"api_token", "notify_webhook_secret"}
+_SECRET = {"api_token", "notify_webhook_secret", "sign_key_password"}
 
 
 def effective(configuration: Configuration) -> list[Effective]:
@@ -153,4 +158,4 @@ def _shown(name: str, value: object) -> str:
         return ",".join(redact_url(url) for url in value)
     if name.startswith("aws_endpoint_url") or name == "modelsync_url":
         return without_userinfo(str(value))
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -94,6 +94,7 @@ def decide(settings: Settings) -> DecideOptions:
         settle=SettleOptions(settings.settle_seconds, settings.upload_stale_seconds),
         commit_timeout_seconds=settings.commit_timeout_seconds,
         deletions=deletions(settings),
+        gate=gate_rules(settings).digest,
     )
 
 
@@ -138,7 +139,8 @@ def space(settings: Settings) -> SpaceRules:
 
 def collect(settings: Settings) -> CollectOptions:
     """Which revisions are kept."""
-    return CollectOptions(RetentionRules(settings.keep_revisions, settings.stale_revision_seconds), space(settings))
+    rules = RetentionRules(settings.keep_revisions, settings.stale_revision_seconds, settings.evict_current == "lru")
+    return CollectOptions(rules, space(settings))
 
 
 def sync(settings: Settings) -> SyncOptions:

@@ -13,6 +13,7 @@ from modelsync.config.fields import (
     FileName,
     Note,
     Optional,
+    Paths,
     PickleNames,
     Prefix,
     Url,
@@ -111,6 +112,10 @@ class Settings(BaseModel):
         Field(ge=0),
         Note("Kept free on the volume: a download that would break it evicts older revisions first, or is refused."),
     ] = 1 << 30
+    evict_current: Annotated[
+        Literal["off", "lru"], one_of("off", "lru"),
+        Note("`lru`: the model used longest ago is withdrawn when space is needed, until it is synced by its name."),
+    ] = "off"  # fmt: skip
     delete_policy: Annotated[
         Literal["keep", "unpublish"], one_of("keep", "unpublish"),
         Note("What becomes of models that left the bucket: their links stay, or are withdrawn after the grace."),
@@ -145,10 +150,17 @@ class Settings(BaseModel):
     ] = False
     gate_signature: Annotated[
         Literal["off", "warn", "require"], one_of("off", "warn", "require"),
-        Note("OpenSSF model signatures.", in_effect=False),
+        Note("OpenSSF model signatures: what nobody signed is published (`off`), told of, or refused."),
     ] = "off"  # fmt: skip
     gate_signature_key: Annotated[
-        Path | None, Optional, Note("The key or certificate chain that signs.", in_effect=False)
+        Paths,
+        Note("Who may sign: PEM files of public keys and certificate chains, or directories of them, by commas."),
+    ] = ()
+    sign_key_password: Annotated[
+        SecretStr | None, Optional, Note("Of the key that `push --sign` names, if it is encrypted.")
+    ] = None
+    sign_key_password_file: Annotated[
+        Path | None, Optional, Note("A file with that password; a line break at its end is no part of it.")
     ] = None
 
     # Telling

@@ -51,7 +51,7 @@ def parse_commit(data: bytes, naming: Naming) -> tuple[CommittedFile, ...]:
     if len({file.path for file in files}) != len(files):
         raise _bad("it lists a path twice")
     for file in files:
-        if file.path == naming.commit_file or not naming.is_known(file.path):
+        if file.path in naming.control_files or not naming.is_known(file.path):
             raise _bad(f"it lists {file.path!r}, which is never published (see COMPANION_FILE_EXTENSIONS)")
     if not any(naming.is_weight(file.path) for file in files):
         raise _bad("it lists no weight file (see MODEL_FILE_EXTENSIONS)")

@@ -126,7 +126,8 @@ def review(
             " remove their links by hand"
         )
         return Review(len(gone), max(missing, len(gone)), held, held)
-    went = sum(1 for record in records if _within(record.unpublished_at, now - rules.window_seconds))
+    left = (record.unpublished_at for record in records if not record.evicted)
+    went = sum(1 for at in left if _within(at, now - rules.window_seconds))
     share = (max(len(gone), missing) + went) / (len(published) + went)
     if max(len(gone), missing) + went > 1 and share > rules.max_fraction:
         earlier = f", {went} were withdrawn since {moment(now - rules.window_seconds)}" if went else ""

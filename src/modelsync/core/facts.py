@@ -131,6 +131,18 @@ class Published:
     published_at: float
     event_at: float | None
     reason: str
+    signer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureJudged:
+    """What readers see was held against its signature: `signer` made it, or `unsigned` says why nobody counts."""
+
+    model: ModelId
+    revision: Revision
+    sync_id: str
+    signer: str | None
+    unsigned: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +242,7 @@ class ModelKnown:
         damage: what is wrong with its files.
         in_step: the bucket has it too, or the model is pinned.
         pinned: it stays so whatever the bucket has.
+        unsigned: why it counts as signed by nobody, where that was asked for.
     """
 
     model: ModelId
@@ -238,6 +251,7 @@ class ModelKnown:
     damage: str | None = None
     in_step: bool = False
     pinned: bool = False
+    unsigned: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +438,15 @@ class HealthChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelEvicted:
+    """Readers see a model no more, to make room for another; it comes back when it is asked for by its name."""
+
+    model: ModelId
+    revision: Revision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RevisionRemoved:
     """A revision that was out of use is gone from the volume. `size_bytes`: what that freed; 0: not measured."""
 
@@ -562,12 +585,14 @@ Fact = (
     | CheckerReady
     | CheckerFailed
     | GateWarned
+    | SignatureJudged
     | EventHandled
     | MessageUnparsable
     | StoreCalled
     | QueueReceiveFailed
     | HealthChanged
     | VolumeMeasured
+    | ModelEvicted
     | RevisionRemoved
     | LeasesSeen
     | DamageFound

@@ -60,6 +60,18 @@ def damage_check(damaged: Mapping[ModelId, str]) -> tuple[Status, str]:
     return _judge(damaged, "no damage is known on the volume")
 
 
+def signatures_check(unsigned: Mapping[ModelId, str]) -> tuple[Status, str]:
+    """Judge the models that readers see though nobody signed them who counts.
+
+    GATE_SIGNATURE=warn wants it so, or they were published before it was asked for.
+
+    Args:
+        unsigned: model to why.
+    """
+    status, reason = _judge(unsigned, "every model that was judged is signed")
+    return Status.HEALTHY, reason if status is Status.HEALTHY else f"warning: published unsigned: {reason}"
+
+
 def _judge(wrong: Mapping[ModelId, str], well: str) -> tuple[Status, str]:
     if not wrong:
         return Status.HEALTHY, well

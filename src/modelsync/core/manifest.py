@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self, cast
 
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.names import ModelId, RelPath
@@ -23,7 +23,13 @@ class BadRecord(ValueError):
 
 
 class Record:
-    """A dataclass that is kept as a JSON file."""
+    """A dataclass that is kept as a JSON file.
+
+    A replica, or an application, of another version may read it: fields that are not known are passed over, and
+    those that came later are left out while they are empty.
+    """
+
+    _LATER: ClassVar[frozenset[str]] = frozenset()
 
     def to_json(self) -> bytes:
         """Serialise, on one line: indented, a large manifest would take a hundred times as long."""
@@ -40,7 +46,8 @@ class Record:
             found = json.loads(data)
             if found.pop("version") != VERSION:
                 raise BadRecord(f"not of version {VERSION}")
-            record = cls(**cls._nested(found))
+            known = {field.name for field in fields(cast("Any", cls))}
+            record = cls(**{name: value for name, value in cls._nested(found).items() if name in known})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadRecord(str(error)) from error
         if not well_formed(record):
@@ -54,7 +61,9 @@ class Record:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    later: frozenset[str] = getattr(record, "_LATER", frozenset())
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: value for name, value in values.items() if value or name not in later}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +84,11 @@ class Manifest(Record):
     """What a revision holds and where it came from: `manifest.json`.
 
     `listing` names the listing of the bucket that it was made from, `gate` the rules that its
-    content passed. Times are seconds since the epoch.
+    content passed. Times are seconds since the epoch. `signer` is who signed it, where that was
+    asked for: see `signature.Verdict`.
     """
+
+    _LATER: ClassVar[frozenset[str]] = frozenset({"signer", "gate"})
 
     model: ModelId
     revision: Revision
@@ -89,6 +101,7 @@ class Manifest(Record):
     event_at: float | None = None
     modelsync: str = ""
     gate: str = ""
+    signer: str | None = None
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -111,8 +124,13 @@ class Current(Record):
     `listing` names the listing of the bucket that was last found to be in step with the
     revision: a model whose listing still has that name needs no further look. `gone_since`, the
     tombstone, is when the bucket was first seen without the model; `unpublished_at` is when its
-    link was withdrawn, and the revision is then the one that readers saw last.
+    link was withdrawn, and the revision is then the one that readers saw last. `evicted`: it was
+    withdrawn to make room, not because the bucket has it no more. `signer` and `unsigned` say who
+    signed what readers see, or why nobody did, where that was asked for; `signers` names those who
+    could sign it then.
     """
+
+    _LATER: ClassVar[frozenset[str]] = frozenset({"evicted", "signer", "unsigned", "signers"})
 
     model: ModelId
     revision: Revision
@@ -122,6 +140,10 @@ class Current(Record):
     pin: str | None = None
     gone_since: float | None = None
     unpublished_at: float | None = None
+    evicted: bool = False
+    signer: str | None = None
+    unsigned: str | None = None
+    signers: str = ""
 
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +174,7 @@ def succeed(
         withdrawn = before.unpublished_at is not None
         left = Superseded(before.revision, before.unpublished_at or now, rolled_back and not withdrawn)
         previous = (left, *previous)
-    return Current(manifest.model, manifest.revision, listing, now, previous, pin)
+    return Current(manifest.model, manifest.revision, listing, now, previous, pin, signer=manifest.signer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +194,10 @@ class Quarantine(Record):
     Attributes:
         mismatch: for rule `checksum`.
         file: in which something was found.
-        rules: names what an operator has set and it was judged by; under other rules it is looked at again.
-            Empty: it is refused whatever is set.
+        gate: names the rules that refused it, where an operator sets them: under others it may pass.
     """
+
+    _LATER: ClassVar[frozenset[str]] = frozenset({"gate", "file"})
 
     model: ModelId
     revision: Revision
@@ -184,7 +207,7 @@ class Quarantine(Record):
     rejected_at: float
     mismatch: Mismatch | None = None
     file: FileRecord | None = None
-    rules: str = ""
+    gate: str = ""
 
     @staticmethod
     def _nested(record: dict[str, Any]) -> dict[str, Any]:

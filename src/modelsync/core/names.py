@@ -38,6 +38,7 @@ class Naming:
         weight_extensions: endings, with dot and in lower case, of files that make a prefix a model.
         companion_extensions: endings of files that are published beside weight files.
         commit_file: name of the commit file, directly below the model.
+        signature_file: name of the signature, directly below the model: what the OpenSSF tool writes.
         include: glob patterns; a model is ours if it matches one, or if there are none.
         exclude: glob patterns; a model that matches one is not ours.
     """
@@ -49,6 +50,7 @@ class Naming:
         ".json", ".yaml", ".yml", ".txt", ".model", ".npy", ".npz", ".wav",
     )  # fmt: skip
     commit_file: str = "modelsync.json"
+    signature_file: str = "model.sig"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -59,6 +61,11 @@ class Naming:
     def is_known(self, path: str) -> bool:
         """Whether a path ends like a file that is published."""
         return path.lower().endswith(self._known_extensions)
+
+    @cached_property
+    def control_files(self) -> frozenset[str]:
+        """Names, directly below a model, of files that tell of it and are no part of it."""
+        return frozenset({self.commit_file, self.signature_file})
 
     @cached_property
     def _known_extensions(self) -> tuple[str, ...]:
@@ -83,7 +90,7 @@ class Naming:
 
 
 class Located(NamedTuple):
-    """The key is a file of a model (or its commit file). `single`: the object is the whole model."""
+    """The key is a file of a model (or its commit file, or signature). `single`: the object is the whole model."""
 
     model: ModelId
     path: RelPath
@@ -114,7 +121,7 @@ def locate(key: str, naming: Naming) -> Located | Refused | Ignored:
     below = key[len(naming.prefix) :]
     segments = below.split("/")
     name = segments[-1]
-    if not name or not (naming.is_known(name) or name == naming.commit_file):
+    if not name or not (naming.is_known(name) or name in naming.control_files):
         return Ignored()
     if len(segments) <= naming.depth:
         if not naming.is_weight(name):
@@ -123,6 +130,8 @@ def locate(key: str, naming: Naming) -> Located | Refused | Ignored:
     else:
         model = "/".join(segments[: naming.depth])
         path, single = "/".join(segments[naming.depth :]), False
+        if not (naming.is_known(name) or path in naming.control_files):
+            return Ignored()
     if (reason := _no_model(model)) is not None:
         return Refused(None, f"key {key!r} names no model: {reason}")
     if not naming.selects(model):

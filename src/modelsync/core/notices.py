@@ -44,6 +44,7 @@ class Notice:
         rule: for `rejected`: the rule that refused it.
         event_at: for `published`: when S3 says the change was made, if an event told of it.
         files, size_bytes: for `published`.
+        signer: for `published`: who signed it, if that was asked for.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Notice:
     event_at: float | None = None
     files: int | None = None
     size_bytes: int | None = None
+    signer: str | None = None
 
 
 def notice_of(fact: Fact, now: float) -> Notice | None:
@@ -79,12 +81,16 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
                 event_at=done.event_at,
                 files=done.files,
                 size_bytes=done.size_bytes,
+                signer=done.signer,
             )
         case facts.RevisionRejected(model, revision, sync_id, rule, reason):
             name = _id(Happening.REJECTED, model, revision, sync_id, now)
             return Notice(name, Happening.REJECTED, model, revision, now, reason, rule=rule)
         case facts.Unpublished(model, revision, sync_id, reason):
             name = _id(Happening.UNPUBLISHED, model, revision, sync_id, now)
+            return Notice(name, Happening.UNPUBLISHED, model, revision, now, reason)
+        case facts.ModelEvicted(model, revision, reason):
+            name = _id(Happening.UNPUBLISHED, model, revision, now)
             return Notice(name, Happening.UNPUBLISHED, model, revision, now, reason)
         case _:
             return None
@@ -123,6 +129,7 @@ def cloud_event(notice: Notice, origin: Origin) -> dict[str, Any]:
         "event_at": None if notice.event_at is None else rfc3339(notice.event_at),
         "files": notice.files,
         "size_bytes": notice.size_bytes,
+        "signer": notice.signer,
     }
     return {
         "specversion": "1.0",

@@ -55,8 +55,9 @@ class Snapshot:
 
     Attributes:
         model: its name.
-        files: in order of their paths; the commit file is not among them.
+        files: in order of their paths; commit file and signature are not among them.
         commit: the commit file, if there is one.
+        signature: the signature, if there is one.
         single: the model is one object, published as a file.
         refused: why the model must not be published as it stands, if so.
     """
@@ -64,6 +65,7 @@ class Snapshot:
     model: ModelId
     files: tuple[ModelFile, ...] = ()
     commit: RemoteObject | None = None
+    signature: RemoteObject | None = None
     single: bool = False
     refused: str | None = None
 
@@ -74,17 +76,18 @@ class Snapshot:
         Two equal digests mean that nothing needs to be fetched, not even the commit file.
         """
         entries = [(file.path, file.object.size_bytes, _version(file.object)) for file in self.files]
-        if self.commit is not None:
-            entries.append((RelPath("\0commit"), self.commit.size_bytes, _version(self.commit)))
+        for name, control in (("\0commit", self.commit), ("\0signature", self.signature)):
+            if control is not None:
+                entries.append((RelPath(name), control.size_bytes, _version(control)))
         if self.refused is not None:
             entries.append((RelPath("\0refused"), 0, self.refused))
         return Digest(_digest(entries))
 
     @property
     def newest(self) -> float:
-        """When the youngest object, commit file included, was made: seconds since the epoch, by S3's clock."""
-        objects = [file.object for file in self.files] + ([self.commit] if self.commit else [])
-        return max((remote.last_modified for remote in objects), default=0.0)
+        """When the youngest object, whatever its role, was made: seconds since the epoch, by S3's clock."""
+        objects = [*(file.object for file in self.files), self.commit, self.signature]
+        return max((remote.last_modified for remote in objects if remote is not None), default=0.0)
 
 
 def revision_of(files: Iterable[ModelFile]) -> Revision:
@@ -109,6 +112,7 @@ class _Gathering:
     files: list[ModelFile] = field(default_factory=list)
     lone: list[ModelFile] = field(default_factory=list)
     commit: RemoteObject | None = None
+    signature: RemoteObject | None = None
     refused: list[str] = field(default_factory=list)
 
     def take(self, remote: RemoteObject, place: Located | Refused, naming: Naming) -> None:
@@ -119,6 +123,8 @@ class _Gathering:
             self.lone.append(ModelFile(place.path, remote))
         elif place.path == naming.commit_file:
             self.commit = remote
+        elif place.path == naming.signature_file:
+            self.signature = remote
         else:
             self.files.append(ModelFile(place.path, remote))
 
@@ -183,7 +189,7 @@ def _snapshot(found: _Gathering, naming: Naming) -> Snapshot | None:
     files = sorted(found.files, key=lambda file: file.path)
     if not found.refused and not any(naming.is_weight(file.path) for file in [*files, *found.lone]):
         return None
-    if found.lone and (files or found.commit):
+    if found.lone and (files or found.commit or found.signature):
         found.refused.append(f"{found.model!r} is an object and a prefix at once")
     if (reason := clash([file.path for file in files])) is not None:
         found.refused.append(reason)
@@ -191,6 +197,7 @@ def _snapshot(found: _Gathering, naming: Naming) -> Snapshot | None:
         model=found.model,
         files=tuple(files or found.lone),
         commit=found.commit,
+        signature=found.signature,
         single=not files,
         refused="; ".join(sorted(found.refused)) or None,
     )

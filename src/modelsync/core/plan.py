@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from modelsync.core.commit import CommittedFile
-from modelsync.core.manifest import FileRecord, Mismatch, Published, Quarantine
+from modelsync.core.manifest import Current, FileRecord, Mismatch, Published, Quarantine
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Digest, ModelFile, RemoteObject, Revision, Snapshot, revision_of
 from modelsync.core.words import some
@@ -19,7 +19,7 @@ from modelsync.core.words import some
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """Readers see what they should. `relist`: put the listing's new name on record."""
+    """Readers see what they should. `relist`: put the listing's name on record, and who signed it."""
 
     reason: str
     relist: bool = False
@@ -82,7 +82,7 @@ class Refuse:
         known: that is on record already.
         mismatch: where bytes are why.
         file: in which something was found.
-        rules: names what an operator has set and it was judged by, if that is why: see `Quarantine.rules`.
+        gate: names the rules that refuse it, where an operator sets them.
     """
 
     revision: Revision
@@ -91,7 +91,7 @@ class Refuse:
     known: bool = False
     mismatch: Mismatch | None = None
     file: FileRecord | None = None
-    rules: str = ""
+    gate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ INCOMPLETE_RECHECK_SECONDS = 30.0
 """How soon an incomplete commit is listed again if no event comes."""
 
 
-def in_step(listing: Digest, published: Published, rules: Collection[str] = ()) -> bool:
-    """Whether a listing with this name asks for no work: it is published, or refused by rules that hold."""
+def in_step(listing: Digest, published: Published, *, signers: str = "", gate: str = "") -> bool:
+    """Whether a listing with this name asks for no work: it is published or refused already, by rules that hold."""
     if not published.consistent or published.leftover:
         return False
     current = published.current
@@ -143,15 +143,20 @@ def in_step(listing: Digest, published: Published, rules: Collection[str] = ()) 
         if current.gone_since is not None:
             return False  # it is back: its tombstone must go
         if current.listing == listing:
-            return True
-    return any(_stands(record, listing, rules) for record in published.quarantined)
+            return _is_judged(current, signers)
+    if current is not None and current.evicted:
+        return True  # whoever wants it back asks for it
+    return any(_stands(record, listing, (signers, gate)) for record in published.quarantined)
+
+
+def _is_judged(current: Current, signers: str) -> bool:
+    """Whether it is known who signed what readers see, where that is asked for."""
+    return signers in {"", current.signers}
 
 
 def _stands(record: Quarantine, listing: Digest, rules: Collection[str]) -> bool:
     """Whether a refusal still holds: for this listing, for something that the bucket shows, by rules that hold."""
-    if record.listing != listing or record.rule in VOLUME_RULES:
-        return False
-    return not record.rules or record.rules in rules
+    return record.listing == listing and record.rule not in VOLUME_RULES and record.gate in {"", *rules}
 
 
 def triage(
@@ -161,7 +166,9 @@ def triage(
     s3_now: float,
     settle_seconds: float,
     quiet_seconds: float,
-    rules: Collection[str] = (),
+    wanted: bool = False,
+    signers: str = "",
+    gate: str = "",
 ) -> Noop | Wait | Refuse | Switch | None:
     """Answer from the listing alone; None where a plan has to be made.
 
@@ -171,16 +178,21 @@ def triage(
         s3_now: seconds since the epoch by S3's clock, when it listed.
         settle_seconds: age that the last change of a model without commit file must have.
         quiet_seconds: since the last event that told of the model.
-        rules: names of what operators have set now, as in `Quarantine.rules`.
+        wanted: somebody asked for the model by its name.
+        signers: names those who may sign, and whether somebody must; empty: nobody asks.
+        gate: names the rules that content has to pass.
     """
     current = published.current
+    if current is not None and current.evicted and not wanted:
+        return Noop("it was withdrawn to make room on the volume: sync it by its name to have it back")
     if (pinned := _keep_to_pin(published)) is not None:
         return pinned
     listing = snapshot.digest
     if current is not None and current.listing == listing and published.consistent and published.linked is not None:
-        return Noop("the bucket has not changed since it was published")
+        relist = not _is_judged(current, signers)
+        return Noop("the bucket has not changed since it was published", relist=relist)
     for record in published.quarantined:
-        if _stands(record, listing, rules):
+        if _stands(record, listing, (signers, gate)):
             return Refuse(record.revision, record.rule, record.reason, known=True)
     if snapshot.refused is not None:
         return Refuse(revision_of(snapshot.files), "key", snapshot.refused)
@@ -253,6 +265,8 @@ def plan(
         return Build(revision, chosen, f"the published revision is damaged: {published.damage[0]}")
     if current is None:
         return Build(revision, chosen, "not published yet")
+    if current.evicted:
+        return Build(revision, chosen, "it was withdrawn to make room, and is asked for")
     if current.unpublished_at is not None:
         return Build(revision, chosen, "it is in the bucket again, and the volume has not kept this content")
     return Build(revision, chosen, f"the bucket differs from the published revision {current.revision}")

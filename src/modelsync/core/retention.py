@@ -22,10 +22,12 @@ class RetentionRules:
     Attributes:
         keep: revisions per model beside the one that readers see.
         stale_seconds: least time between a revision's last day and its removal, for readers that hold no lease.
+        evict_current: what readers see may be withdrawn for space, for volumes that are caches.
     """
 
     keep: int = 2
     stale_seconds: float = 900.0
+    evict_current: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Rank(StrEnum):
 
     SUPERSEDED = "1 superseded"
     GONE = "2 gone"
+    CURRENT = "3 current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,14 @@ class Verdict:
         reason: for people.
         remove: why it goes; None: it stays.
         rank: it may go if space is needed.
+        leaving: it was withdrawn for space, and goes when its readers had their time.
     """
 
     holding: Holding
     reason: str
     remove: Why | None = None
     rank: Rank | None = None
+    leaving: bool = False
 
 
 def retain(found: Holdings, rules: RetentionRules, *, now: float) -> list[Verdict]:
@@ -113,17 +118,19 @@ def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
     """Have more go, least recently used first, until so much is freed or nothing more may go.
 
     Args:
-        verdicts: of all models, sizes filled in where there is a rank.
+        verdicts: of all models, sizes filled in where there is a rank, and where it is leaving.
         need_bytes: what is to be freed, beside what goes anyway.
     """
     found = list(verdicts)
+    leaving_bytes = sum(item.holding.size_bytes for item in found if item.leaving)
     order = sorted(
         (item for item in found if item.rank is not None),
         key=lambda item: (item.rank or "", item.holding.used_at, item.holding.model, item.holding.name),
     )
     chosen = set()
     for item in order:
-        if need_bytes <= 0:
+        # What readers see stays while what was withdrawn before it is still to be freed.
+        if need_bytes <= (leaving_bytes if item.rank is Rank.CURRENT else 0):
             break
         chosen.add((item.holding.model, item.holding.name))
         need_bytes -= item.holding.size_bytes
@@ -158,16 +165,23 @@ def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, n
         return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
     published = current is not None and current.unpublished_at is None
     if held.linked or (published and _last(current, held)):
-        pinned = f", pinned: {current.pin}" if current is not None and current.pin is not None else ""
-        return Verdict(held, f"readers see it{pinned}")
+        if current is not None and current.pin is not None:
+            return Verdict(held, f"readers see it, pinned: {current.pin}")
+        new = current is None or now - current.published_at < rules.stale_seconds
+        may_go = rules.evict_current and held.linked and not held.leased and not new
+        return Verdict(held, "readers see it", rank=Rank.CURRENT if may_go else None)
     if held.leased:
         return Verdict(held, "a reader holds a lease on it")
+    evicted = _last(current, held) and current is not None and current.evicted
     age = now - ended_at(current, held)
     since = f"{duration(max(age, 0.0))} ago"
     if age < rules.stale_seconds:
-        return Verdict(held, f"out of use since {since}, and kept for {duration(rules.stale_seconds)}")
+        reason = f"out of use since {since}, and kept for {duration(rules.stale_seconds)}"
+        return Verdict(held, reason, leaving=evicted)
     if not held.whole:
         return Verdict(held, f"set aside as damaged, {since}", Why.DAMAGED)
+    if evicted:
+        return Verdict(held, f"withdrawn to make room, {since}", Why.SPACE)
     if _last(current, held):
         return Verdict(held, f"the model left the bucket; withdrawn {since}", rank=Rank.GONE)
     if counted:

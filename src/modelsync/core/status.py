@@ -27,6 +27,8 @@ class State(StrEnum):
     """The newest version could not be had; it is tried again."""
     GONE = "gone"
     """Readers still see it, but the bucket has it no more."""
+    EVICTED = "evicted"
+    """It was withdrawn to make room on the volume, and comes back when somebody syncs it by its name."""
     ABSENT = "absent"
     """Nothing is published, and nothing is known to be on its way."""
 
@@ -93,6 +95,8 @@ class ModelView:
         synced_at: when it was last found, or brought, in step with the bucket; None while it is pinned.
         consumers: applications that have reported lately which revision they run; told of one model alone.
         rollout: how far the revision has come with them.
+        signer: who signed what readers see: the fingerprint of a key, or the subject of a certificate.
+        unsigned: why that counts as signed by nobody, where signatures are asked for.
     """
 
     id: ModelId
@@ -107,6 +111,8 @@ class ModelView:
     synced_at: float | None = None
     consumers: tuple[Consumer, ...] = ()
     rollout: Rollout | None = None
+    signer: str | None = None
+    unsigned: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,8 @@ def view_of(model: ModelId, published: Published, known: ModelStatus | None) -> 
         refusal=_refusal(refusal) if refusal else None,
         event_at=known.event_at if known else None,
         synced_at=known.synced_at if known and pin is None else None,
+        signer=current.signer if current else None,
+        unsigned=current.unsigned if current else None,
     )
 
 
@@ -155,6 +163,8 @@ def _by_volume(published: Published, refusal: Quarantine | None) -> tuple[State,
         return State.REJECTED, refusal.reason
     if published.linked is not None:
         return State.PUBLISHED, None
+    if current is not None and current.evicted and current.unpublished_at is not None:
+        return State.EVICTED, f"it was withdrawn to make room at {moment(current.unpublished_at)}: sync it by its name"
     if published.leftover:
         return State.WAITING, "its first download has begun"
     if current is not None and current.unpublished_at is not None:

@@ -81,6 +81,8 @@ def select(name: str, found: Iterable[LocalFile], naming: Naming) -> Selection |
     for file in found:
         if file.path == naming.commit_file:
             skipped.append(Skipped(file.path, "the commit file is written anew"))
+        elif file.path == naming.signature_file:
+            skipped.append(Skipped(file.path, "a signature is made with --sign, and is no part of the model"))
         elif naming.is_known(file.path) or file.path.endswith("/"):
             files.append(file)
         else:
@@ -169,12 +171,14 @@ class Before:
         records: of those whose size is that of the file to upload.
         commit: the commit file, if it can be read.
         committed_at: when that object was made, in seconds since the epoch by S3's clock; None without one.
+        signed: there is a signature.
     """
 
     objects: Mapping[str, RemoteObject]
     records: Mapping[str, OnRecord]
     commit: Sequence[CommittedFile] | None = None
     committed_at: float | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +203,7 @@ class UploadPlan:
         kept: files that the bucket has, with their ETags.
         commit: the commit file's content.
         commit_reason: why it is to be written; None if the bucket has it so.
+        signed: the bucket has a signature of the model.
     """
 
     model: ModelId
@@ -206,6 +211,7 @@ class UploadPlan:
     kept: tuple[tuple[DigestedFile, str], ...]
     commit: bytes
     commit_reason: str | None
+    signed: bool = False
 
     @property
     def upload_bytes(self) -> int:
@@ -240,6 +246,7 @@ def plan_upload(model: ModelId, files: Sequence[DigestedFile], before: Before, n
         kept=tuple(kept),
         commit=commit,
         commit_reason=_commit_reason(entries, before, uploading=bool(uploads)),
+        signed=before.signed,
     )
 
 

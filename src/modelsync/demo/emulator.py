@@ -37,13 +37,20 @@ class Place:
 class Emulator:
     """Starts on entering, ends on leaving; and with the process that made it, however that ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Make it.
+
+        Args:
+            host: the address to listen on.
+            port: 0: a free one.
+        """
+        self._address = (host, str(port))
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "modelsync.demo.emulator"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, and an address
+            [sys.executable, "-m", "modelsync.demo.emulator", *self._address],
             stdin=subprocess.PIPE,  # its end tells the child that the parent is gone
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -114,7 +121,7 @@ class Emulator:
         }
 
 
-def _serve() -> None:
+def _serve(host: str, port: int) -> None:
     """The child: serve until standard input ends."""
     import logging
 
@@ -128,7 +135,7 @@ def _serve() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     os.environ.update(ENVIRONMENT)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    server = make_server(host, port, DomainDispatcherApplication(create_backend_app), threaded=True)
     # moto writes its own address into queue URLs.
     os.environ["MOTO_PORT"] = str(server.server_port)
     sys.stdout.write(f"http://127.0.0.1:{server.server_port}\n")
@@ -137,4 +144,4 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1], int(sys.argv[2]))

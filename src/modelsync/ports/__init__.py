@@ -306,6 +306,10 @@ class Staging(Protocol):
         """Where the files are, beside what may be left of another revision."""
         ...
 
+    def read(self, path: RelPath) -> Iterator[memoryview]:
+        """The bytes of a complete file in order."""
+        ...
+
     def present(self, wanted: Collection[RelPath]) -> str:
         """Leave only these files, and tell the path of the directory that holds them."""
         ...

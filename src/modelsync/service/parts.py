@@ -21,6 +21,7 @@ from modelsync.app.dirty import DirtyModels
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
+from modelsync.app.signatures import nobody
 from modelsync.app.sync import ModelSync
 from modelsync.app.vetting import Vetting
 from modelsync.config import options
@@ -28,6 +29,7 @@ from modelsync.config.load import Configuration
 from modelsync.core.facts import Fact
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.signing import signatures
 from modelsync.service.telling import publish_hook
 
 
@@ -76,7 +78,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     """Put the parts together; nothing runs yet.
 
     Raises:
-        ConfigurationError: region or endpoint cannot be.
+        ConfigurationError: region or endpoint cannot be, or those who may sign cannot be read.
     """
     settings = configuration.settings
     clock = SystemClock()
@@ -91,6 +93,8 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     observe.add(collector)
     gate = CheckerGate(options.gate(settings), observe)
     vetting = Vetting(volume, gate, publish_hook(settings, observe))
+    judges = signatures(settings, store, volume)
+    signers = judges.signers if judges else nobody
     fetcher = Fetcher(store, options.fetch(settings), Bandwidth(settings.bandwidth_limit_bytes_per_second, clock))
     sync = ModelSync(
         store=store,
@@ -103,7 +107,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             clock=clock,
             observe=observe,
             options=options.decide(settings),
-            in_force=vetting.in_force,
+            signers=signers,
         ),
         breaker=breaker,
         clock=clock,
@@ -111,6 +115,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
         make_room=collector.make_room,
         options=options.sync(settings),
         vetting=vetting,
+        signatures=judges,
     )
     return Parts(
         clock=clock,
@@ -132,7 +137,8 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
             rules=options.deletions(settings),
             clock=clock,
             observe=observe,
-            in_force=vetting.in_force,
+            signers=signers,
+            gate=gate.rules,
         ),
         refetch=Refetcher(
             bring=sync.bring,

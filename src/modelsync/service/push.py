@@ -15,10 +15,13 @@ from modelsync.app.push import Push
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.ports import Observer
+from modelsync.ports.signing import Signer
 
 
 @contextmanager
-def pushing(configuration: Configuration, directory: Path, observe: Observer) -> Iterator[Push]:
+def pushing(
+    configuration: Configuration, directory: Path, observe: Observer, signer: Signer | None = None
+) -> Iterator[Push]:
     """Put the parts together, and let go of them at the end.
 
     Raises:
@@ -39,6 +42,7 @@ def pushing(configuration: Configuration, directory: Path, observe: Observer) ->
         naming=options.naming(settings),
         options=options.push(settings),
         gate=gate,
+        signer=signer,
     )
     try:
         yield push

@@ -204,7 +204,7 @@ def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Command
     def sync(model: ModelId, recheck: bool) -> None:  # noqa: FBT001 - as the API calls it
         if recheck:
             overrides.recheck(model)
-        parts.dirty.mark(model, why="API")
+        parts.dirty.mark(model, why="API", wanted=True)
 
     return Commands(
         token=token,

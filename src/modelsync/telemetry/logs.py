@@ -127,6 +127,9 @@ class FactLogger:
                 say("info", "published", model=model, revision=revision, sync_id=sync_id, previous=done.previous,
                     files=done.files, size_bytes=done.size_bytes, event_to_publish_seconds=late,
                     reason=done.reason)  # fmt: skip
+            case facts.SignatureJudged(model, revision, sync_id, signer, unsigned):
+                say("warning" if unsigned else "info", "unsigned" if unsigned else "signed", model=model,
+                    revision=revision, sync_id=sync_id, signer=signer, reason=unsigned)  # fmt: skip
             case facts.Pinned(model, revision, pin):
                 say("info", "pinned", model=model, revision=revision, reason=pin)
             case facts.Unpinned(model, revision, reason):
@@ -163,6 +166,8 @@ class FactLogger:
                     started_at=found.started_at)  # fmt: skip
             case facts.NoticeTold() | facts.NoticeDelayed() | facts.NoticeLost() | facts.HookRan():
                 self._told(fact)
+            case facts.ModelEvicted(model, revision, reason):
+                say("warning", "evicted", model=model, revision=revision, reason=reason)
             case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
                 say("info", "revision removed", model=model, revision=revision, why=why.value, reason=reason,
                     size_bytes=size_bytes or None)  # fmt: skip

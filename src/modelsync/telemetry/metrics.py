@@ -70,6 +70,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Flaws of revisions that GATE_STRUCTURE=warn let pass, by rule."),
     MetricSpec("modelsync_checker_failures_total", "counter", "processes", ("reason",), "experimental",
                "Processes of the gate that came to no judgement: gate-crash, gate-timeout, gate-killed, gate-stalled."),
+    MetricSpec("modelsync_signatures_total", "counter", "revisions", ("verdict",), "stable",
+               "Published revisions held against their signatures: signed, or unsigned (GATE_SIGNATURE=warn)."),
     MetricSpec("modelsync_refused_keys_total", "counter", "keys", (), "experimental",
                "Keys seen that can name no model."),
     MetricSpec("modelsync_unpublished_total", "counter", "models", (), "stable",
@@ -95,6 +97,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Bytes of published files read by the scrub."),
     MetricSpec("modelsync_last_scrub_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
                "End of the scrub's last pass over the volume."),
+    MetricSpec("modelsync_evicted_total", "counter", "models", (), "experimental",
+               "Models withdrawn to make room on the volume, by EVICT_CURRENT."),
     MetricSpec("modelsync_revisions_removed_total", "counter", "revisions", ("reason",), "stable",
                "Revisions removed from the volume: superseded, damaged, space, interrupted."),
     MetricSpec("modelsync_lease_holders", "gauge", "revisions", ("model",), "stable",
@@ -216,6 +220,8 @@ class Metrics:
                 self._count("gate_warnings_total", rule)
             case facts.CheckerFailed(rule=rule):
                 self._count("checker_failures_total", rule)
+            case facts.SignatureJudged(unsigned=unsigned):
+                self._count("signatures_total", "unsigned" if unsigned else "signed")
             case facts.NoticeTold(receiver=receiver):
                 self._count("notices_total", _short(receiver), "told")
             case facts.NoticeLost(receiver=receiver, outcome=outcome):
@@ -237,6 +243,8 @@ class Metrics:
                 self._count("scrubbed_bytes_total", by=count)
             case facts.ScrubFinished(Scrubbed(finished_at=float(finished_at))):
                 self._gauges["modelsync_last_scrub_success_timestamp_seconds"].set(finished_at)
+            case facts.ModelEvicted():
+                self._count("evicted_total")
             case facts.RevisionRemoved(why=why):
                 self._count("revisions_removed_total", why)
             case facts.LeasesSeen(revisions):

@@ -23,6 +23,7 @@ from modelsync.adapters.volume.files import (
     write_new,
 )
 from modelsync.adapters.volume.paths import ModelPaths, files_of, journal_of, lease_of, manifest_of
+from modelsync.adapters.volume.reading import chunks_of
 from modelsync.adapters.volume.revisions import whole_directory
 from modelsync.core.manifest import Manifest
 from modelsync.core.names import RelPath
@@ -269,6 +270,11 @@ class LocalStaging:
     def directory(self) -> str:
         """Where the files are."""
         return str(self._files)
+
+    def read(self, path: RelPath) -> Iterator[memoryview]:
+        """The bytes of a complete file in order."""
+        with volume_errors(f"read {path} in staging"):
+            yield from chunks_of(self._files / path, _READ_BYTES)
 
     def present(self, wanted: Collection[RelPath]) -> str:
         """Leave only these files, and tell the path of the directory that holds them."""

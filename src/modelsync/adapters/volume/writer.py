@@ -61,7 +61,9 @@ class LocalWriter:
                 return
             switched_at = self._paths.link.lstat().st_mtime
             previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
-            self.record(Current(self._paths.model, linked, manifest.listing, switched_at, previous))
+            self.record(
+                Current(self._paths.model, linked, manifest.listing, switched_at, previous, signer=manifest.signer)
+            )
 
     def _finish_switch(self, linked: Revision | None) -> bool:
         """Make the record of a switch that a crash cut short the valid one, if readers were switched."""
