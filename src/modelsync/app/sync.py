@@ -216,14 +216,13 @@ class ModelSync:
     ) -> SyncResult:
         """Show readers a revision that is on the volume; one that nobody has pinned must pass what holds today."""
         manifest = self._kept(work.model, switch.revision, writer)
-        verdict = None
-        if on_volume.current is None or on_volume.current.pin is None:
-            judges = self._signatures
-            verdict = None if judges is None else judges.judge_kept(manifest, snapshot, context)
-            if isinstance(verdict, Refuse):
-                return self._refuse(work, verdict, snapshot, writer)
-            if (refuse := self._vetting.kept(manifest, context)) is not None:
-                return self._refuse(work, refuse, snapshot, writer)
+        pinned = on_volume.current is not None and on_volume.current.pin is not None
+        judges = None if pinned else self._signatures
+        verdict = None if judges is None else judges.judge_kept(manifest, snapshot, context)
+        if isinstance(verdict, Refuse):
+            return self._refuse(work, verdict, snapshot, writer)
+        if not pinned and (refuse := self._vetting.kept(manifest, context)) is not None:
+            return self._refuse(work, refuse, snapshot, writer)
         return self._switch(work, manifest, verdict, switch.reason, snapshot, on_volume, writer, context)
 
     def _build(
