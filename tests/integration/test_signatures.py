@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import PublicFormat
 
+from fakes.gate import FakeGate
 from fakes.uploads import FakeUploads
 from modelsync.adapters.folder import LocalFolder
 from modelsync.adapters.signature import TrustedSigners
@@ -541,6 +542,7 @@ def test_a_voice_of_too_many_files_to_sign_is_not_uploaded(
         observe=world.observe,
         naming=world.naming,
         options=PushOptions(concurrency=1),
+        gate=FakeGate(),
         signer=KeySigner(ann.private, None),
     )
     with pytest.raises(Rejected, match="3 files are too many to sign: their signature has over 500 bytes"):
