@@ -17,6 +17,7 @@ import yaml
 from bench.standin import stand_in
 
 from support import podman
+from support.formats.tensors import voice as tensors
 from support.podman import MEMORY_MIB, UID, Pod, status
 from support.worker import until
 
@@ -147,7 +148,7 @@ def test_the_play_of_compose_yaml(start: Callable[..., Pod], volume: Path, image
     name = f"modelsync-test-{uuid.uuid4().hex[:8]}"
     voice = tmp_path / "voice"
     voice.mkdir()
-    (voice / "model.onnx").write_bytes(b"weights")
+    (voice / "model.safetensors").write_bytes(tensors(1))
     in_common = ["--network=host", "--no-healthcheck", *podman.LIMITS]
     podman.run("podman", "run", "--detach", f"--name={name}", *in_common, "--env=HOST=127.0.0.1", emulator)
     try:
@@ -162,6 +163,6 @@ def test_the_play_of_compose_yaml(start: Callable[..., Pod], volume: Path, image
         variables = (f"--env={key}={value}" for key, value in here.items())
         podman.run("podman", "run", "--rm", *in_common, *variables, f"--volume={voice}:/voice:ro", image,
                    "push", "/voice", "bob", "--wait", "--timeout=30", f"--url={pod.url}")  # fmt: skip
-        assert (volume / "bob" / "model.onnx").read_bytes() == b"weights"
+        assert (volume / "bob" / "model.safetensors").read_bytes() == tensors(1)
     finally:
         podman.run("podman", "rm", "--force", "--time=0", name)

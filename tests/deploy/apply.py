@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from modelsync.demo.emulator import ENVIRONMENT, Emulator
+from support.formats.tensors import voice as tensors
 from support.terraform import Terraform
 from support.worker import Setting, until
 
@@ -61,7 +62,7 @@ def test_a_worker_runs_on_what_terraform_makes(cloud: Emulator, tmp_path: Path) 
     directory, base, voice = (tmp_path / name for name in ("terraform", "models", "alice"))
     for path in (directory, base, voice):
         path.mkdir()
-    (voice / "model.onnx").write_bytes(b"weights")
+    (voice / "model.safetensors").write_bytes(tensors(1))
     terraform = Terraform(directory, cloud, ROOT_MODULE, without=NOT_IN_MOTO)
     terraform("apply", "-auto-approve", "-input=false", timeout=500)
     assert left_to_do(terraform) == []
@@ -91,7 +92,7 @@ def test_a_worker_runs_on_what_terraform_makes(cloud: Emulator, tmp_path: Path) 
         pushed = setting.command("push", str(voice), "alice")
         assert pushed.returncode == 0, pushed.stderr
         until((base / "alice").exists, "the voice")
-        assert setting.read("alice")["model.onnx"] == b"weights"
+        assert setting.read("alice")["model.safetensors"] == tensors(1)
         sqs = cloud.client("sqs")
         counted = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from bench.content import safetensors
 from botocore.exceptions import ClientError
 
 from modelsync.adapters.aws import AwsOptions, AwsSession
@@ -163,7 +164,7 @@ def test_both_do_their_work_where_policies_are_enforced(
 ) -> None:
     voice = tmp_path / "alice"
     voice.mkdir()
-    (voice / "model.onnx").write_bytes(os.urandom(9 << 20))
+    (voice / "model.safetensors").write_bytes(safetensors(9 << 20))
     (voice / "config.json").write_text("{}")
     worker = users["worker"] | {"MODELS_BASE_PATH": str(tmp_path / "models"), "VOLUME_MIN_FREE_BYTES": "0"}
     (tmp_path / "models").mkdir()
@@ -172,15 +173,15 @@ def test_both_do_their_work_where_policies_are_enforced(
     assert pushed.returncode == 0, pushed.stderr
     synced = modelsync(worker, "sync")
     assert synced.returncode == 0, synced.stderr
-    assert (tmp_path / "models/alice/model.onnx").read_bytes() == (voice / "model.onnx").read_bytes()
+    assert (tmp_path / "models/alice/model.safetensors").read_bytes() == (voice / "model.safetensors").read_bytes()
     s3 = client(cloud, "s3", users["worker"])
     s3.get_bucket_versioning(Bucket="my-models")  # of doctor, whose look without a signature moto breaks at
     s3.get_bucket_notification_configuration(Bucket="my-models")
-    assert refused(s3.put_object, Bucket="my-models", Key="voices/alice/model.onnx", Body=b"")
-    assert refused(s3.delete_object, Bucket="my-models", Key="voices/alice/model.onnx")
+    assert refused(s3.put_object, Bucket="my-models", Key="voices/alice/model.safetensors", Body=b"")
+    assert refused(s3.delete_object, Bucket="my-models", Key="voices/alice/model.safetensors")
     assert refused(s3.get_object, Bucket="my-models", Key="secrets/key.onnx")
     s3 = client(cloud, "s3", users["publisher"])
-    assert refused(s3.delete_object, Bucket="my-models", Key="voices/alice/model.onnx")
+    assert refused(s3.delete_object, Bucket="my-models", Key="voices/alice/model.safetensors")
     assert refused(s3.put_object, Bucket="my-models", Key="secrets/key.onnx", Body=b"")
 
 

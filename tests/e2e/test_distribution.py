@@ -14,6 +14,7 @@ from typing import Any
 
 from modelsync import __version__
 from support.distribution import ROOT, command, uv
+from support.formats.tensors import voice
 
 
 def test_the_sdist_builds_a_wheel_with_everything_and_nothing_else(wheel: Path) -> None:
@@ -42,7 +43,7 @@ def test_the_wheel_and_the_lock_sync_in_a_bare_environment(
     modelsync = str(tmp_path / "venv" / "bin" / "modelsync")
     assert command(modelsync, "--version", cwd=tmp_path) == f"modelsync {__version__}\n"
 
-    bucket.put("alice/model.onnx", b"weights")
+    bucket.put("alice/model.safetensors", voice(1))
     models = tmp_path / "models"
     models.mkdir()
     environment = {
@@ -52,7 +53,7 @@ def test_the_wheel_and_the_lock_sync_in_a_bare_environment(
         "SETTLE_SECONDS": "0",
     }
     json.loads(command(modelsync, "sync", "--json", cwd=tmp_path, env=environment))
-    assert (models / "alice" / "model.onnx").read_bytes() == b"weights"
+    assert (models / "alice" / "model.safetensors").read_bytes() == voice(1), "the gate is there too"
 
 
 def test_the_sbom_has_every_locked_package(tmp_path: Path) -> None:
