@@ -74,9 +74,9 @@ class Worker:
             return told
 
     def check(self, name: str) -> dict[str, Any]:
-        """One health check; empty while it is not known."""
+        """One health check; its status is None while it is not known."""
         checks: dict[str, dict[str, Any]] = self.get("/health")[1]["checks"]
-        return checks.get(name, {})
+        return checks.get(name, {"status": None})
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a series; 0 without it."""
