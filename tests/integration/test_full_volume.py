@@ -177,4 +177,4 @@ def test_a_full_disk_leaves_no_descriptor_open(tmp_path: Path) -> None:
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(5):
             assert world.sync("alice").outcome is Outcome.ERROR
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
