@@ -245,7 +245,7 @@ def test_a_failing_queue_degrades_health_while_reconcile_goes_on(setting: Settin
     assert "does not exist" in worker.check("queue:model_sync")["reason"]
     put_voice(bucket, "alice", ALICE)
     worker.wait_published()
-    assert worker.metric("queue_receive_errors_total", queue="model_sync") >= 1
+    until(lambda: worker.metric("queue_receive_errors_total", queue="model_sync") >= 1, "the failed receive in metrics")
 
 
 def test_a_volume_that_is_taken_away_is_unhealthy_and_comes_back(setting: Setting, bucket: Any) -> None:
