@@ -29,6 +29,13 @@ COMPARED = [scenario for scenario in compare.SCENARIOS if scenario.name == "100k
 SETTING = f"""The scenarios of the two chapters above, {ROUNDS} rounds and one to warm up under each of two sampling
 profilers. CPU, by perf: a sample within a system call counts for that call, any other for the library it is in. Python,
 by py-spy: whoever holds the interpreter, counted for the innermost function of modelsync."""
+READING = """
+What keeps the missed targets: the start of Python and its imports, which is most of a small transfer and a good part of
+a large one, and which programs in Go do not have; with TLS, OpenSSL and one more copy of every byte through Python's
+buffers; for many small objects, Python's work on each request and record, and the writes and syncs that peers leave out;
+for unchanged objects, Python's reading of the listing and of each model's record. The kernel's share of receiving is
+every client's.
+"""
 
 _LIBRARIES = {
     "libpython": "Python",
@@ -65,7 +72,7 @@ def measure() -> str:
         text += f"\n### {scenario.title}\n\nUnder perf: {wall:.2f} s, {cpu:.2f} s of it CPU.\n\n"
         text += table("CPU", chain.from_iterable(map(native, outputs("perf", scenario))))
         text += "\n" + table("Python", chain.from_iterable(map(functions, outputs("py-spy", scenario))))
-    return text
+    return text + READING
 
 
 def sampled(profiler: str, command: Callable[[Path], list[str]]) -> Results:
