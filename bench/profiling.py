@@ -32,8 +32,8 @@ by py-spy: whoever holds the interpreter, counted for the innermost function of 
 READING = """
 What keeps the missed targets: the start of Python and its imports, which is most of a small transfer and a good part of
 a large one, and which programs in Go do not have; with TLS, OpenSSL and one more copy of every byte through Python's
-buffers; for many small objects, Python's work on each request and record, and the writes and syncs that peers leave out;
-for unchanged objects, Python's reading of the listing and of each model's record. The kernel's share of receiving is
+buffers; for many small objects, Python's work on each request and record, and the syncs that peers leave out; for
+unchanged objects, Python's reading of the listing and of each model's record. The kernel's share of receiving is
 every client's.
 """
 
