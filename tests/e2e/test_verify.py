@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +128,20 @@ def test_a_slow_verification_can_be_interrupted(published: Setting) -> None:
         [sys.executable, "-m", "modelsync", "verify", "--rate", "1000"],
         env=published.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
-        descriptors = Path(f"/proc/{running.pid}/fd")
-        until(lambda: any("/files/" in os.readlink(link) for link in _links(descriptors)), "a file to be open")
-        running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=10)
+        try:
+            until(lambda: any("/files/" in path for path in _opened(running.pid)), "a file to be open")
+            running.send_signal(signal.SIGINT)
+            _, stderr = running.communicate(timeout=10)
+        finally:
+            running.kill()
     assert running.returncode == 1
     assert stderr.startswith("modelsync: interrupted")
 
 
-def _links(descriptors: Path) -> list[Path]:
-    return [link for link in descriptors.iterdir() if link.is_symlink()]
+def _opened(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            yield os.readlink(link)
 
 
 def test_the_service_finds_damage_says_so_and_heals_itself(published: Setting, proxy: Proxy) -> None:
