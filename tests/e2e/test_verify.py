@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from fakes.proxy import Proxy
 from modelsync.demo.reader import Reader
 from support.damage import flip
 from support.voices import put_voice
-from support.worker import Setting, until
+from support.worker import Setting, opened, until
 
 ALICE = {"model.onnx": os.urandom(200_000), "config.json": b"{}"}
 NO_AWS = {"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -129,19 +127,13 @@ def test_a_slow_verification_can_be_interrupted(published: Setting) -> None:
         env=published.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
         try:
-            until(lambda: any("/files/" in path for path in _opened(running.pid)), "a file to be open")
+            until(lambda: any("/files/" in path for path in opened(running.pid)), "a file to be open")
             running.send_signal(signal.SIGINT)
             _, stderr = running.communicate(timeout=10)
         finally:
             running.kill()
     assert running.returncode == 1
     assert stderr.startswith("modelsync: interrupted")
-
-
-def _opened(pid: int) -> Iterator[str]:
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since
-            yield os.readlink(link)
 
 
 def test_the_service_finds_damage_says_so_and_heals_itself(published: Setting, proxy: Proxy) -> None:

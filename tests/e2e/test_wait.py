@@ -13,7 +13,7 @@ import pytest
 
 from support.mounts import read_only
 from support.voices import put_voice
-from support.worker import Setting, until
+from support.worker import Setting, opened, until
 
 ALICE = {"model.onnx": b"weights 1", "config.json": b"{}"}
 
@@ -128,4 +128,4 @@ def test_a_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals, code: 
 
 def _waits(pid: int) -> bool:
     """Whether a process has an inotify instance, which it has only once it waits."""
-    return any(link.readlink() == Path("anon_inode:inotify") for link in Path(f"/proc/{pid}/fd").iterdir())
+    return "anon_inode:inotify" in opened(pid)

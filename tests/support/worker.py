@@ -10,7 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ DEADLINE_SECONDS = 60.0
 UNGATED = {"GATE_STRUCTURE": "off", "GATE_PICKLE": "allow"}
 """Most tests are about bytes, whatever they mean."""
 MODELSYNC = (sys.executable, "-m", "modelsync")
+
+
+def opened(pid: int) -> Iterator[str]:
+    """What a process has open now."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            yield str(link.readlink())
 
 
 def until(ask: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
