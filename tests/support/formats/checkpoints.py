@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +46,47 @@ def tar() -> bytes:
             entry.size = len(STATE)
             made.addfile(entry, io.BytesIO(STATE))
     return written.getvalue()
+
+
+def _summed(entry: tarfile.TarInfo, written: Callable[[int], bytes], form: str = "512B") -> bytes:
+    """A header whose sum, as unsigned or signed bytes, is written in some way."""
+    block = bytearray(entry.tobuf(tarfile.USTAR_FORMAT))
+    block[148:156] = b" " * 8
+    block[148:156] = written(sum(struct.unpack(form, block))).ljust(8, b" ")
+    return bytes(block)
+
+
+def _odd(form: str = "512B") -> Callable[[Callable[[int], bytes]], bytes]:
+    def archive_of(written: Callable[[int], bytes]) -> bytes:
+        entry = tarfile.TarInfo("storages")
+        entry.size, entry.uname = len(STATE), "é" if form == "512b" else ""
+        return _summed(entry, written, form) + STATE.ljust(512, b"\0") + bytes(1024)
+
+    return archive_of
+
+
+def tar_and_pickle(inside: bytes = STATE) -> bytes:
+    """A tar archive whose first name is the start of a pickle that reaches to the end of the file."""
+    entry = tarfile.TarInfo("storages")
+    entry.size = len(inside)
+    behind = entry.tobuf(tarfile.USTAR_FORMAT) + inside.ljust(512, b"\0") + bytes(1023) + b"."
+    block = bytearray(tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT))
+    block[:100] = (b"\x80\x03B" + struct.pack("<L", 512 + len(behind) - 8)).ljust(100, b"\0")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(struct.unpack("512b", block))
+    return bytes(block) + behind
+
+
+TARS = {
+    "as Python writes it": tar(),
+    "the sum of signed bytes": _odd("512b")(lambda sum_: b"%06o\0 " % sum_),
+    "a sum in base 256": _odd()(lambda sum_: b"\x80" + sum_.to_bytes(7, "big")),
+    "a sum with an underscore": _odd()(lambda sum_: b"0_%05o\0" % sum_),
+    "a sum with a sign": _odd()(lambda sum_: b"+%06o\0" % sum_),
+    "a sum with junk behind it": _odd()(lambda sum_: b"%06o\0\x7f" % sum_),
+    "a pickle too": tar_and_pickle(),
+}
+"""Tar archives, in each form that Python opens."""
 
 
 def real(pattern: str) -> dict[str, bytes]:
