@@ -54,9 +54,8 @@ class Vetting:
         refuse = self._judge(revision, records, staging.directory, context)
         if refuse is not None or self._hook is None:
             return refuse
-        directory = staging.present({record.path for record in records})
         try:
-            with context.stage("hook"):
+            with context.stage("hook"), staging.shown(records, context.tend) as directory:
                 self._hook.vet(context.model, revision, directory, context.tend)
         except Rejected as error:
             return Refuse(revision, error.rule, error.reason)
