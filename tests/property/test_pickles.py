@@ -48,7 +48,7 @@ def _judge(data: bytes) -> int | None:
     """The end of a pickle, or None if it is refused; nothing else may come of it."""
     begun = time.process_time()
     try:
-        return judge_pickle(BytesSource(data), where="data.pkl", policy=PicklePolicy())
+        return judge_pickle(BytesSource(data), where="data.pkl", policy=PicklePolicy()).end
     except Rejected as error:
         refused = error
     finally:

@@ -7,16 +7,20 @@ import re
 import time
 import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelsync.errors import Rejected
+from modelsync.gate import archive as zip_archive
+from modelsync.gate.pickles import Scanned
 from modelsync.gate.source import BytesSource
 from support.formats import Format
 from support.formats.all import FORMATS
-from support.formats.checkpoints import REAL, check_torch_zip, real, scan
+from support.formats.checkpoints import REAL, archive, check_torch_zip, real, scan
+from support.formats.zips import Member
 
 _CPU_SECONDS = 2.0
 _BYTES = 32 << 20
@@ -114,6 +118,18 @@ def test_endless_repetition_is_refused_within_bounds(unit: bytes) -> None:
             assert time.process_time() - start < _CPU_SECONDS, form.rule
 
 
+def test_of_a_large_archive_the_smallest_entries_are_compared_with_their_crcs(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = Member("a/data/0", bytes(300)), Member("a/data/1", bytes(5000))
+    whole = archive(small, replace(large, crc32=5))
+    with pytest.raises(Rejected, match="'a/data/1' has the CRC"):
+        FORMATS["torch"].check(BytesSource(whole))
+    monkeypatch.setattr(zip_archive, "_WHOLLY_BYTES", 5500)
+    monkeypatch.setattr(zip_archive, "_PARTLY_BYTES", 600)
+    FORMATS["torch"].check(BytesSource(whole))
+    with pytest.raises(Rejected, match="'a/data/0' has the CRC"):
+        FORMATS["torch"].check(BytesSource(archive(large, replace(small, crc32=5))))
+
+
 def test_torchscript_passes_only_where_code_may() -> None:
     script = (REAL / "script.pth").read_bytes()
     with pytest.raises(Rejected, match="the file is a program") as caught:
@@ -121,7 +137,7 @@ def test_torchscript_passes_only_where_code_may() -> None:
     assert caught.value.rule == "torch"
     seen = []
 
-    def note(source: object, *, where: str) -> int:
+    def note(source: object, *, where: str) -> Scanned:
         seen.append(where)
         return scan(source, where=where)  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from modelsync.core.names import clash, unsafe
@@ -24,6 +24,8 @@ _MAX_ENTRIES = 20_000
 _MAX_DIRECTORY_BYTES = 4 << 20
 _MAX_NAME_BYTES = 512
 _CHUNK_BYTES = 256 << 10
+_WHOLLY_BYTES = 64 << 20  # an archive of so many bytes is read to its end
+_PARTLY_BYTES = 16 << 20  # so many of a larger one; S3's checksum covers what was uploaded
 _FLAGS = 0x0808  # sizes behind the data; names in UTF-8. All others: encryption, patches
 _BEHIND, _UTF8 = 0x0008, 0x0800
 _FULL_16, _FULL_32 = 0xFFFF, 0xFFFFFFFF
@@ -112,6 +114,20 @@ class Archive:
             raise self.bad(f"{quoted(entry.name)} does not have the {entry.size_bytes:,} bytes that the directory says")
         if entry.crc32 not in {crc, 0}:  # 0: torch does not compute it if it is told so
             raise self.bad(f"{quoted(entry.name)} has the CRC {crc:08x}, the directory says {entry.crc32:08x}")
+
+    def verify(self, entries: Iterable[Entry]) -> None:
+        """Compare CRCs: all of a small archive's, and of a large one's as many as a bound allows, the smallest first.
+
+        Raises:
+            Rejected: one is wrong.
+        """
+        left = _WHOLLY_BYTES if self._source.size_bytes <= _WHOLLY_BYTES else _PARTLY_BYTES
+        for entry in sorted(entries, key=lambda entry: entry.size_bytes):
+            left -= entry.size_bytes
+            if left < 0:
+                break
+            for _ in self.content(entry, _WHOLLY_BYTES):
+                pass
 
     def window(self, entry: Entry) -> Window:
         """The bytes of a stored file."""

@@ -135,6 +135,9 @@ def _npz_corrupt() -> dict[str, Corrupt]:
         "deflated, the size too small": (build([replace(packed, size=len(array) - 1)]), "does not have"),
         "deflated, not at all": (build([replace(packed, packed=array)]), "cannot be inflated|breaks off"),
         "deflated, its CRC wrong": (build([Member("a.npy", array, method=8, crc32=5)]), "has the CRC"),
+        "large and stored, its CRC wrong": (
+            build([Member("a.npy", saved(np.zeros(700_000, np.float32)), crc32=5)]), "has the CRC",
+        ),
         "deflate that breaks off": (build([replace(packed, packed=deflate(array)[:-4])]), "breaks off"),
         "bytes behind the deflate": (build([replace(packed, packed=deflate(array) + b"xx")]), "bytes behind its end"),
         "deflate of noise": (build([replace(packed, packed=b"\xff" * 90)]), "cannot be inflated"),

@@ -14,6 +14,8 @@ from pathlib import Path
 from modelsync.gate.torch import LEGACY_MAGIC, check_torch_legacy, check_torch_zip
 from support.formats import Corrupt, Format, every, scan
 from support.formats.zips import Member, build, lies
+from support.pickles.assembler import APPENDS, BINPERSID, EMPTY_LIST, MARK, named, number, row, text
+from support.pickles.assembler import pickle as assembled
 
 REAL = Path(__file__).parents[1] / "torch_files"
 STATE = pickle.dumps({"w": list(range(20))}, protocol=2)
@@ -27,14 +29,16 @@ def archive(*more: Member, state: bytes = STATE) -> bytes:
     return build([replace(each, behind=True, local={"extra": PADDING}) for each in members], zip64=True)
 
 
-def legacy(storages: list[tuple[int, bytes]], *, keys: int | None = None, protocol: int = 2) -> bytes:
-    """A file of the older format: storages are a number of elements, and bytes."""
+def legacy(
+    storages: list[tuple[int, bytes]], *, keys: int | None = None, protocol: int = 2, state: bytes | None = None
+) -> bytes:
+    """A file of the older format: storages are a number of elements, and bytes; their keys begin at 94000."""
     magic = int.from_bytes(LEGACY_MAGIC, "little")
     listed = [str(94000 + n) for n in range(len(storages) if keys is None else keys)]
-    pickles = [magic, 1001, {"little_endian": True, "type_sizes": {"int": 4}}, {"w": 1}, listed]
-    return b"".join(pickle.dumps(each, protocol=protocol) for each in pickles) + b"".join(
-        count.to_bytes(8, "little", signed=True) + data for count, data in storages
-    )
+    pickles = [magic, 1001, {"little_endian": True, "type_sizes": {"int": 4}}, None, listed]
+    written = [pickle.dumps(each, protocol=protocol) for each in pickles]
+    written[3] = _asking(storages, protocol) if state is None else state
+    return b"".join(written) + b"".join(count.to_bytes(8, "little", signed=True) + data for count, data in storages)
 
 
 def tar() -> bytes:
@@ -46,6 +50,20 @@ def tar() -> bytes:
             entry.size = len(STATE)
             made.addfile(entry, io.BytesIO(STATE))
     return written.getvalue()
+
+
+def _asking(storages: list[tuple[int, bytes]], protocol: int) -> bytes:
+    """The pickle of a list of storages."""
+    kinds = {1: "Byte", 2: "Half", 4: "Float", 8: "Double", 16: "ComplexDouble"}
+    body = EMPTY_LIST + MARK
+    for n, (count, data) in enumerate(storages):
+        kind = kinds.get(len(data) // max(count, 1), "Float")
+        named_by = row(
+            text("storage"), named("torch", f"{kind}Storage"), text(str(94000 + n)), text("cpu"),
+            number(min(max(count, 0), 2**31 - 1)),
+        )  # fmt: skip
+        body += named_by + BINPERSID
+    return assembled(body + APPENDS, protocol)
 
 
 def _summed(entry: tarfile.TarInfo, written: Callable[[int], bytes], form: str = "512B") -> bytes:
@@ -105,7 +123,6 @@ def _zip_benign() -> dict[str, bytes]:
         "zip64 with sizes behind": build([replace(each, wide=True, behind=True) for each in plain], zip64=True),
         "no CRC": build([replace(each, crc32=0) for each in plain]),
         "a large storage": archive(Member("a/data/0", bytes(3 << 20))),
-        "a large storage, its CRC wrong": archive(Member("a/data/0", bytes(3 << 20), crc32=7)),
         "records of later versions": archive(
             Member("a/.format_version", b"1"), Member("a/.data/serialization_id", b"1" * 40)
         ),
@@ -137,6 +154,7 @@ def _zip_corrupt() -> dict[str, Corrupt]:
         "a program": (archive(Member("a/run.sh", b"#!/bin/sh")), code),
         "a storage of another name": (archive(Member("a/data/x", b"")), code),
         "no files": (build([]), "below one directory"),
+        "a large storage, its CRC wrong": (archive(Member("a/data/0", bytes(3 << 20), crc32=7)), "has the CRC"),
         "not zip": (b"PK\3\4" + bytes(100), "not the end of a directory"),
     }
     return found | lies(storage, [state, VERSION]) | every(archive(storage), 40)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modelsync.gate.pickles.extension import is_addable
-from modelsync.gate.pickles.names import Rule, name_of, rule_of, storage_id
+from modelsync.gate.pickles.names import Rule, name_of, rule_of, storage_id, storage_of
 from modelsync.gate.pickles.opcodes import Argument
-from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Tuple, Value, tuple_of
+from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Storage, Tuple, Value, tuple_of
 
 _MAX_STACK = 100_000
 _MAX_MARKS = 1_000
@@ -24,10 +24,12 @@ class Machine:
 
     Attributes:
         names: module and attribute of each global that the pickle asked for.
+        storages: that it asked the loader for, by their keys.
     """
 
     def __init__(self, added: frozenset[str]) -> None:
         self.names: set[tuple[str, str]] = set()
+        self.storages: dict[str, Storage] = {}
         self._added = added
         self._stack: list[Value] = []
         self._marks: list[int] = []
@@ -127,15 +129,18 @@ class Machine:
         """Put items into what is topmost.
 
         Args:
-            kind: the collection that the opcode is for; an OrderedDict and the like take them too.
+            kind: the collection that the opcode is for; some objects take items in the same way.
             values: how many they are; for a dict two for each item.
         """
         if kind is Kind.DICT and values % 2:
             raise BadPickle("it puts a key without a value into a dict")
         target = self.top()
+        if target is kind:
+            return
         rule = self._rule_of(target)
-        if target is not kind and not (rule and rule.fill):
+        if not (rule and kind in rule.fill):
             raise BadPickle(f"it puts items into {_shown(target)}")
+        self._untouched(target)
 
     # Globals, calls and objects
 
@@ -177,12 +182,23 @@ class Machine:
         rule = self._rule_of(target)
         if not (rule and rule.state and rule.state(state)):
             raise BadPickle(f"it changes {_shown(target)} as no harmless pickle does")
+        self._untouched(target).built = True
 
     def fetch(self) -> None:
         """BINPERSID: what the loader finds by an id."""
-        if not storage_id(self.pop()):
+        asked = self.pop()
+        if not storage_id(asked):
             raise BadPickle("it asks the loader for what is no tensor's storage")
+        key, storage = storage_of(asked)
+        if self.storages.setdefault(key, storage).size_bytes != storage.size_bytes:
+            raise BadPickle(f"it asks for storage {_quoted(key)} in two sizes")
         self.push(Kind.STORAGE)
+
+    def _untouched(self, target: Value) -> Made:
+        """An object that has not got its state yet: picklers give it last."""
+        if not isinstance(target, Made) or target.built:
+            raise BadPickle(f"it changes {_shown(target)} once more, after it was given its state")
+        return target
 
     def _rule_of(self, value: Value, kind: type[Global | Made] = Made) -> Rule | None:
         """What may be done to a value of a kind."""
