@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import time
 import tracemalloc
 from contextlib import suppress
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,8 +21,8 @@ from modelsync.gate.pickles import Scanned
 from modelsync.gate.source import BytesSource
 from support.formats import Format
 from support.formats.all import FORMATS
-from support.formats.checkpoints import REAL, archive, check_torch_zip, real, scan
-from support.formats.zips import Member
+from support.formats.checkpoints import REAL, STATE, VERSION, archive, check_torch_zip, real, scan
+from support.formats.zips import Member, build
 
 _CPU_SECONDS = 2.0
 _BYTES = 32 << 20
@@ -128,6 +130,31 @@ def test_of_a_large_archive_the_smallest_entries_are_compared_with_their_crcs(mo
     FORMATS["torch"].check(BytesSource(whole))
     with pytest.raises(Rejected, match="'a/data/0' has the CRC"):
         FORMATS["torch"].check(BytesSource(archive(large, replace(small, crc32=5))))
+
+
+def test_all_headers_of_an_archive_are_hinted_at_before_the_first_is_read() -> None:
+    """They lie all over a large file: one after the other, each would wait for the disk."""
+
+    class Told(BytesSource):
+        hinted: ClassVar[list[int]] = []
+        early: ClassVar[list[int]] = []
+
+        def hint(self, offset: int, count: int) -> None:
+            self.hinted.append(offset)
+
+        def read(self, offset: int, count: int) -> bytes:
+            if self.hinted and not self.early:
+                self.early.extend(self.hinted)
+            return super().read(offset, count)
+
+    content = archive(*(Member(f"a/data/{n}", bytes(100)) for n in range(50)))
+    FORMATS["torch"].check(Told(content))
+    assert Told.early == [at.start() for at in re.finditer(b"PK\3\4", content)]
+
+
+def test_a_long_name_and_long_padding_are_read_too() -> None:
+    padded = Member("a/data/0", b"", extra=b"FB" + struct.pack("<H", 900) + bytes(900))
+    FORMATS["torch"].check(BytesSource(build([Member("a/data.pkl", STATE), VERSION, padded])))
 
 
 def test_torchscript_passes_only_where_code_may() -> None:

@@ -186,12 +186,16 @@ class Zeros:
     """A source of a pickle and then zeros without end, which counts what is read of it."""
 
     def __init__(self, begin: bytes, size_bytes: int) -> None:
-        self.begin, self.size_bytes, self.read_bytes = begin, size_bytes, 0
+        self.begin, self.size_bytes, self.read_bytes, self.longest_bytes = begin, size_bytes, 0, 0
 
     def read(self, offset: int, count: int) -> bytes:
         count = max(min(count, self.size_bytes - offset), 0)
         self.read_bytes += count
+        self.longest_bytes = max(self.longest_bytes, count)
         return self.begin[offset : offset + count].ljust(count, b"\0")
+
+    def hint(self, offset: int, count: int) -> None:
+        """Nothing is read ahead."""
 
 
 @pytest.mark.parametrize("length", [65 << 20, 4 << 30, 63 << 30])
@@ -263,6 +267,13 @@ def test_time_and_memory_are_bounded(data: bytes) -> None:
 def second_opinion(data: bytes, *names: tuple[str, str]) -> None:
     """Ask picklescan alone."""
     check_by_picklescan(BytesSource(data), 0, len(data), set(names), where="data.pkl")
+
+
+def test_picklescan_reads_a_large_pickle_in_pieces() -> None:
+    """It is not in memory twice."""
+    source = Zeros(whole(b"C\x04abcd0" * 300_000 + NONE), 2_100_004)
+    check_by_picklescan(source, 0, source.size_bytes, set(), where="data.pkl")
+    assert source.longest_bytes <= 1 << 20
 
 
 def test_picklescan_alone_may_refuse() -> None:

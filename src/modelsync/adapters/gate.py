@@ -70,6 +70,18 @@ class CheckerGate:
         with suppress(GateFailed):
             self._put_away(self._start())
 
+    def try_out(self) -> str | None:
+        """Start a process and end it; return what it could not be kept from, in words, or None.
+
+        Raises:
+            GateFailed: it does not start.
+        """
+        checker = self._start()
+        try:
+            return checker.wait_ready(lambda: None).loose
+        finally:
+            checker.end()
+
     def close(self) -> None:
         """End the processes that wait; those at work end with their work."""
         with self._lock:

@@ -110,12 +110,12 @@ def takes(*forms: Predicate, least: int | None = None) -> Predicate:
     fewest = len(forms) if least is None else least
 
     def check(value: Value) -> bool:
-        return (
-            isinstance(value, Tuple)
-            and value.items is not None
-            and fewest <= len(value.items) <= len(forms)
-            and all(form(item) for form, item in zip(forms, value.items, strict=False))
-        )
+        if not isinstance(value, Tuple) or value.items is None or not fewest <= len(value.items) <= len(forms):
+            return False
+        for form, item in zip(forms, value.items, strict=False):  # noqa: SIM110 - a third of the time of all()
+            if not form(item):
+                return False
+        return True
 
     return check
 

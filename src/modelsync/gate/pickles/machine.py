@@ -7,6 +7,7 @@ takes from the stack, directly or through the memo, are known for certain, or th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from modelsync.gate.pickles.extension import is_addable
 from modelsync.gate.pickles.names import Rule, name_of, rule_of, storage_id, storage_of
@@ -33,6 +34,7 @@ class Machine:
         self._added = added
         self._stack: list[Value] = []
         self._marks: list[int] = []
+        self._floor = 0  # where the last mark is
         self._memo: dict[int, Value] = {}
 
     def step(self, name: str, argument: Argument) -> None:
@@ -41,10 +43,9 @@ class Machine:
         Raises:
             BadPickle: it may do harm, or is not what a pickler writes.
         """
-        action = ACTIONS.get(name)
-        if action is None:
+        if name not in ACTIONS:
             raise BadPickle(f"{name} {REFUSED[name]}")
-        action(self, argument)
+        ACTIONS[name](self, argument)
 
     # The stack and its marks
 
@@ -56,20 +57,31 @@ class Machine:
 
     def top(self) -> Value:
         """The topmost value above the last mark."""
-        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
+        if len(self._stack) <= self._floor:
             raise BadPickle("it takes a value that is not there")
         return self._stack[-1]
 
     def pop(self) -> Value:
         """Take the topmost value."""
-        self.top()
+        if len(self._stack) <= self._floor:
+            raise BadPickle("it takes a value that is not there")
         return self._stack.pop()
+
+    def pop_some(self, count: int) -> list[Value]:
+        """Take so many values above the last mark."""
+        start = len(self._stack) - count
+        if start < self._floor:
+            raise BadPickle("it takes a value that is not there")
+        values = self._stack[start:]
+        del self._stack[start:]
+        return values
 
     def pop_mark(self) -> list[Value]:
         """Take the values above the last mark, and the mark."""
         if not self._marks:
             raise BadPickle("it takes a mark that is not there")
         start = self._marks.pop()
+        self._floor = self._marks[-1] if self._marks else 0
         values = self._stack[start:]
         del self._stack[start:]
         return values
@@ -78,12 +90,13 @@ class Machine:
         """MARK."""
         if len(self._marks) >= _MAX_MARKS:
             raise BadPickle(f"it nests more than {_MAX_MARKS:,} collections")
-        self._marks.append(len(self._stack))
+        self._floor = len(self._stack)
+        self._marks.append(self._floor)
 
     def drop(self) -> None:
         """POP: a value, or the mark if there is none above it."""
-        if self._marks and self._marks[-1] == len(self._stack):
-            self._marks.pop()
+        if self._marks and self._floor == len(self._stack):
+            self.pop_mark()
         else:
             self.pop()
 
@@ -225,9 +238,7 @@ def _quoted(name: str) -> str:
 Action = Callable[[Machine, Argument], None]
 
 
-def _literal(machine: Machine, argument: Argument) -> None:
-    assert not isinstance(argument, tuple)  # noqa: S101 - only a global's name is one
-    machine.push(argument)
+_literal = cast("Action", Machine.push)  # only a global's argument is more than a value
 
 
 def _global(machine: Machine, argument: Argument) -> None:
@@ -237,8 +248,7 @@ def _global(machine: Machine, argument: Argument) -> None:
 
 def _append(kind: Kind, values: int) -> Action:
     def action(machine: Machine, _: Argument) -> None:
-        for _each in range(values):
-            machine.pop()
+        machine.pop_some(values)
         machine.fill(kind, values)
 
     return action
@@ -246,7 +256,7 @@ def _append(kind: Kind, values: int) -> Action:
 
 def _short_tuple(length: int) -> Action:
     def action(machine: Machine, _: Argument) -> None:
-        machine.push(tuple_of([machine.pop() for _each in range(length)][::-1]))
+        machine.push(tuple_of(machine.pop_some(length)))
 
     return action
 

@@ -7,6 +7,7 @@ ask for, as far as calling them does nothing but build a value. Everything else 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 from modelsync.gate.pickles.forms import (
     Predicate,
@@ -98,11 +99,8 @@ storage_id = takes(
 
 def storage_of(asked: Value) -> tuple[str, Storage]:
     """The key and the size of a storage, of what `storage_id` holds for one."""
-    assert isinstance(asked, Tuple)  # noqa: S101 - that is its form
-    match asked.items:
-        case (_, Global(kind), key, _, int(elements), *_):
-            return text_of(key) or "", Storage(elements, _STORAGES[kind])
-    raise AssertionError("unreachable: that is its form")
+    _, kind, key, _, elements, *_ = cast("tuple[Any, Global, str | bytes, Any, int]", cast("Tuple", asked).items)
+    return text_of(key) or "", Storage(elements, _STORAGES[kind.name])
 
 
 def _from_type(value: Value) -> bool:

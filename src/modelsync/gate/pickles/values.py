@@ -105,9 +105,11 @@ def tuple_of(values: list[Value]) -> Tuple:
     Raises:
         BadPickle: it unfolds to so many values that hashing it would not end: tuples that hold one tuple twice.
     """
-    inner = [value for value in values if isinstance(value, Tuple)]
-    depth = 1 + max((value.depth for value in inner), default=0)
-    weight = 1 + len(values) - len(inner) + sum(value.weight for value in inner)
+    depth, weight = 1, 1 + len(values)
+    for value in values:
+        if isinstance(value, Tuple):
+            depth = max(depth, value.depth + 1)
+            weight += value.weight - 1
     if weight > _MAX_WEIGHT:
         raise BadPickle(f"a tuple unfolds to more than {_MAX_WEIGHT:,} values")
     kept = len(values) <= _MAX_ITEMS and depth <= _MAX_DEPTH
