@@ -33,6 +33,9 @@ _TEXTS = {
     "STRING", "BINSTRING", "SHORT_BINSTRING",  # as Python 2 wrote them
     "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
 }  # fmt: skip
+_INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
+_NUMBERS = {"magic number": int.from_bytes(LEGACY_MAGIC, "little"), "version": 1001}
+_NUMBER_BYTES = 100
 _ELEMENT_BYTES = (1, 2, 4, 8, 16)
 _MAX_STORAGES = 50_000
 _MAX_GUESSES = 64
@@ -94,6 +97,8 @@ def check_torch_legacy(source: Source, scan: ScanPickle) -> None:
         at += scanned.end
         if what == "object":
             storages = scanned.storages
+        elif what in _NUMBERS and _number(source.read(start, min(at - start, _NUMBER_BYTES))) != _NUMBERS[what]:
+            raise _bad(f"its {what} is not torch's")
     keys = _keys(source.read(start, min(at - start, _PICKLE_BYTES)))
     if storages is not None and (len(set(keys)) < len(keys) or set(keys) != set(storages)):
         raise _bad(f"it lists {counted(len(keys), 'storage')}, and not those that its object asks for")
@@ -173,6 +178,15 @@ def _hold(storages: Mapping[str, Storage], entries: Mapping[str, Entry]) -> None
             raise _bad(
                 f"{quoted(entry.name)} has {entry.size_bytes:,} bytes, its pickle asks for {storage.size_bytes:,}"
             )
+
+
+def _number(pickled: bytes) -> int | None:
+    """The integer that a pickle holds, and nothing else."""
+    try:
+        found = [argument for opcode, argument, _ in pickletools.genops(pickled) if opcode.name in _INTEGERS]
+    except ValueError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
 def _keys(pickled: bytes) -> list[str]:

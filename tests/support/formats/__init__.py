@@ -46,7 +46,10 @@ def scan(source: Source, *, where: str) -> Scanned:
     return Scanned(last + 1)
 
 
-def every(data: bytes, cuts: int) -> dict[str, Corrupt]:
-    """A file cut off at so many places."""
+CUT = "cut off at byte"
+
+
+def every(data: bytes, cuts: int, why: str) -> dict[str, Corrupt]:
+    """A file cut off at so many places, and what is said of these."""
     step = max(len(data) // cuts, 1)
-    return {f"cut off at byte {at}": (data[:at], "") for at in range(0, len(data), step)}
+    return {f"{CUT} {at}": (data[:at], why) for at in range(0, len(data), step)}
