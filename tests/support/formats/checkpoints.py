@@ -207,7 +207,7 @@ def _legacy_corrupt() -> dict[str, Corrupt]:
         "a negative storage": (legacy([(-1, bytes(40))]), cut),
         "a storage of -2**63": (numbers(-(1 << 63)), "storage 1 of 2 " + cut),
         "a huge storage": (legacy([(1 << 62, bytes(40))]), cut),
-        "a storage of 2**63 - 1": (numbers(second=(1 << 63) - 1), "storage 2 of 2 " + cut),
+        "a storage of 2**63 - 1": (numbers(second=(1 << 63) - 1), f"{end}|{cut}"),
         "a storage counted in big endian": (with_part(5, (10).to_bytes(8, "big")), "storage 1 of 2 " + cut),
         "a storage's number of 4 bytes": (with_part(7, b"\3\0\0\0"), f"{end}|{cut}"),
         "a storage without its number": (with_part(5, b""), f"{end}|{cut}"),
