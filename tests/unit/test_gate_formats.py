@@ -9,14 +9,17 @@ import time
 import tracemalloc
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelsync.errors import Rejected
 from modelsync.gate import archive as zip_archive
+from modelsync.gate.onnx import check_onnx
 from modelsync.gate.pickles import Scanned
 from modelsync.gate.source import BytesSource
 from support.formats import CUT, Format
@@ -180,6 +183,14 @@ def test_files_that_pytorch_writes_here_pass() -> None:
         module = torch.nn.Sequential(torch.nn.Conv1d(4, 8, 3), torch.nn.GRU(8, 8))
         torch.save(module.state_dict(), written, _use_new_zipfile_serialization=not old)
         FORMATS["torch_legacy" if old else "torch"].check(BytesSource(written.getvalue()))
+
+
+def test_models_that_come_with_onnx_pass() -> None:
+    """Exports of PyTorch, and models of its own tests."""
+    models = sorted((Path(onnx.__file__).parent / "backend" / "test" / "data").rglob("*.onnx"))
+    assert len(models) > 100
+    for path in models:
+        check_onnx(BytesSource(path.read_bytes()), lambda _: None)
 
 
 def test_files_that_pytorch_wrote_are_in_the_corpus() -> None:
