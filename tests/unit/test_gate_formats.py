@@ -185,6 +185,14 @@ def test_files_that_pytorch_writes_here_pass() -> None:
         FORMATS["torch_legacy" if old else "torch"].check(BytesSource(written.getvalue()))
 
 
+def test_json_that_would_take_longer_than_there_is_time_is_refused_unread() -> None:
+    class Large(BytesSource):
+        size_bytes = (32 << 20) + 1
+
+    with pytest.raises(Rejected, match="it has 33,554,433 bytes, more than 33,554,432"):
+        FORMATS["json"].check(Large(b"[]"))
+
+
 def test_models_that_come_with_onnx_pass() -> None:
     """Exports of PyTorch, and models of its own tests."""
     models = sorted((Path(onnx.__file__).parent / "backend" / "test" / "data").rglob("*.onnx"))
