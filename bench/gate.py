@@ -19,7 +19,7 @@ from modelsync.gate.rules import GateRules
 SETTING = """Everything is on: structure, pickles, limits. *Small voices* are judged by a process that is kept warm, 200
 times, and by one that has to be started first, 5 times. *Large models* go through a whole worker, from the stand-in to
 the disk, 3 times each (medians); memory is what the check adds to its process. Their tensors are zeros, of which no
-check looks at more than their CRCs: of 16 MiB in a large archive."""
+check looks at more than their CRCs: of 4 MiB in a large archive."""
 
 WARM, COLD, ROUNDS = 200, 5, 3
 MOST_MS, MOST_SHARE, MOST_MIB = 15, 0.05, 32

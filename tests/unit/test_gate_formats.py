@@ -16,9 +16,11 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from modelsync.errors import Rejected
 from modelsync.gate import archive as zip_archive
+from modelsync.gate import onnx as onnx_check
 from modelsync.gate.onnx import check_onnx
 from modelsync.gate.pickles import Scanned
 from modelsync.gate.source import BytesSource
@@ -183,6 +185,27 @@ def test_files_that_pytorch_writes_here_pass() -> None:
         module = torch.nn.Sequential(torch.nn.Conv1d(4, 8, 3), torch.nn.GRU(8, 8))
         torch.save(module.state_dict(), written, _use_new_zipfile_serialization=not old)
         FORMATS["torch_legacy" if old else "torch"].check(BytesSource(written.getvalue()))
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_node_is_judged_alike_the_short_way_and_the_long_one(data: st.DataObject) -> None:
+    """The graph's bytes are changed, most of which are two nodes."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], f"/decoder/{n}", pads=[n, 1], group=1) for n in range(2)]
+    graph = bytearray(helper.make_graph(nodes, "g", [], []).SerializeToString())
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(graph) - 1))
+        graph[at] = data.draw(st.sampled_from([0, 1, 8, 0x0A, 0x12, 0x22, 0x2A, 0x7F, 0x80, 0xFF, graph[at] ^ 1]))
+    content = b"\x08\x07\x42\x02\x10\x11\x3a" + bytes([len(graph) & 0x7F | 0x80, len(graph) >> 7]) + graph
+    verdicts = []
+    for small in (1024, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(onnx_check, "_SMALL_BYTES", small)
+            try:
+                verdicts.append(check_onnx(BytesSource(content), lambda _: None))
+            except Rejected as error:
+                verdicts.append(error.reason)  # type: ignore[arg-type]
+    assert verdicts[0] == verdicts[1]
 
 
 def test_json_that_would_take_longer_than_there_is_time_is_refused_unread() -> None:

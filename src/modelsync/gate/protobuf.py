@@ -75,6 +75,20 @@ class Wire:
                 raise self.bad("it is cut off", at)
             at += here
 
+    def whole(self, start: int, end: int) -> bytes:
+        """A short message as it is."""
+        return self._source.read(start, end - start)
+
+    def spend(self, fields: int, at: int) -> None:
+        """Count fields that somebody else has read.
+
+        Raises:
+            Rejected: they are too many.
+        """
+        self._left -= fields
+        if self._left < 0:
+            raise self.bad("it has too many fields", at)
+
     def text(self, field: Field, max_bytes: int) -> str:
         """A string.
 
