@@ -204,6 +204,19 @@ def test_a_flipped_bit_is_found_and_fetched_again(tmp_path: Path, checksums: boo
     assert world.read("alice") == {"model.onnx": b"weights"}
 
 
+def test_a_mismatch_beside_a_finished_file_is_overcome_by_any_user(one_by_one: World) -> None:
+    """The second attempt opens the finished file, which is read-only, once more."""
+    world = one_by_one
+    (world.base / "read-only").touch(0o444)
+    with pytest.raises(PermissionError):
+        (world.base / "read-only").open("r+b")
+    world.upload("alice", V1)
+    world.store.plan("get", None, None, "flip")
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+    assert world.bucket.calls["get"] == 4, "what was right is not fetched again"
+
+
 def test_bytes_that_stay_wrong_are_quarantined_with_both_values(world: World) -> None:
     world.upload("alice", V1)
     world.sync("alice")

@@ -218,6 +218,7 @@ class LocalStaging:
         self._lock = threading.Lock()
         with volume_errors("make the staging directory"):
             self._anew = not directory.exists()
+            self._opened: set[RelPath] = set()
             self._files = files_of(directory)
             self._files.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(journal_of(directory))
@@ -225,9 +226,10 @@ class LocalStaging:
     def file(self, path: RelPath, size_bytes: int, etag: str) -> LocalStagedFile:
         """Open, or open again, a file of the revision."""
         target = f"{self._files}/{path}"
-        if not self._anew or "/" in path:
-            with volume_errors(f"make room for {path}"), self._lock:
+        with volume_errors(f"make room for {path}"), self._lock:
+            if not self._anew or "/" in path or path in self._opened:
                 self._make_way(Path(target))
+            self._opened.add(path)
         direct = size_bytes >= LEAST_BYTES and on_local_disk(self._base)
         return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=direct)
 
