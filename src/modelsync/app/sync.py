@@ -107,7 +107,7 @@ class ModelSync:
         self._options = options
         self._vetting = vetting
         self._signatures = signatures
-        self._reuser = Reuser(volume)
+        self._reuser = Reuser(volume, store)
         self._space = SpaceLedger(volume, options.space)
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:

@@ -270,11 +270,12 @@ class StagedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A published file: which one, and its record."""
+    """A published file: which one, and its record. `linkable`: its own revision allows it a second hard link."""
 
     model: ModelId
     revision: Revision
     record: FileRecord
+    linkable: bool
 
 
 class Staging(Protocol):
@@ -410,8 +411,17 @@ class Volume(Protocol):
         """Fill in a directory's size and last use."""
         ...
 
-    def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
-        """Published files of any model that have this size and ETag; some may be gone."""
+    def find(self, size_bytes: int, etag: str, sha256: str | None, tend: Callable[[], None]) -> Sequence[Held]:
+        """Published files of any model that have this size, and this ETag or SHA-256; some may be gone.
+
+        The first call reads all manifests.
+
+        Args:
+            size_bytes: of the file.
+            etag: of the object.
+            sha256: in hex, where it is known.
+            tend: called every second or so; what it raises ends the search.
+        """
         ...
 
     def writer(self, model: ModelId) -> AbstractContextManager[Writer]:
