@@ -45,9 +45,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._known = dict(_read_journal(path))
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lock = threading.Lock()
         try:
-            # A torn last line must not swallow the next one.
-            os.write(self._descriptor, b"\n" if self._known else b"")
+            if os.fstat(self._descriptor).st_size:
+                self._write(b"\n")  # a torn last line must not swallow the next one
         except OSError:
             self.close()
             raise
@@ -60,7 +61,12 @@ class Journal:
         """Record a part."""
         self._known.setdefault((path, etag), {})[part.span] = part.crc64nvme
         line = json.dumps([path, etag, part.span.start, part.span.end, part.crc64nvme])
-        os.write(self._descriptor, f"{line}\n".encode())
+        with self._lock:
+            self._write(f"{line}\n".encode())
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[_some(os.write(self._descriptor, data)) :]
 
     def close(self) -> None:
         """Release the file."""
@@ -83,6 +89,17 @@ def _read_journal(path: Path) -> dict[tuple[RelPath, str], dict[Span, int]]:
         except (ValueError, TypeError):
             continue  # torn by a crash: the part is fetched again
     return known
+
+
+def _some(count: int) -> int:
+    """What a call wrote; it may be less than it was given, but not nothing.
+
+    Raises:
+        OSError: nothing was written.
+    """
+    if count == 0:
+        raise OSError(errno.EIO, "nothing was written")
+    return count
 
 
 class LocalStagedFile:
@@ -160,9 +177,7 @@ class LocalStagedFile:
                 data, offset = data[count:], offset + count
 
     def _write_cached(self, offset: int, data: memoryview) -> int:
-        count = os.pwrite(self._descriptor, data, offset)
-        if count == 0:
-            raise OSError(errno.EIO, "nothing was written")
+        count = _some(os.pwrite(self._descriptor, data, offset))
         if count > _AT_ONCE_BYTES // 2:
             start_write_back(self._descriptor, offset, count)
         return count
@@ -202,10 +217,12 @@ class LocalStagedFile:
         """Release the file. On NFS a full disk can show here too."""
         descriptor, self._descriptor = self._descriptor, -1
         with volume_errors(f"close {self._name}"):
-            if self._direct is not None:
-                self._direct.close()
-            if descriptor >= 0:
-                os.close(descriptor)
+            try:
+                if self._direct is not None:
+                    self._direct.close()
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
 
 
 class LocalStaging:
