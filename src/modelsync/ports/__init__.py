@@ -235,12 +235,8 @@ class StagedFile(Protocol):
         VolumeFailed: the file system refused.
     """
 
-    def done(self, check: Callable[[], None]) -> Sequence[Part]:
-        """Parts on disk whose bytes still have the checksum that they arrived with.
-
-        Args:
-            check: called while bytes are read; what it raises ends the reading.
-        """
+    def recorded(self) -> Sequence[Part]:
+        """Parts that an earlier attempt put on record: they count if the bytes there still have their checksums."""
         ...
 
     def write(self, offset: int, data: memoryview) -> None:
@@ -251,8 +247,12 @@ class StagedFile(Protocol):
         """Put on record that a part is written."""
         ...
 
-    def read(self) -> Iterator[memoryview]:
-        """The file's bytes in order, for checksums that parts cannot be combined to."""
+    def read(self, span: Span) -> Iterator[memoryview]:
+        """Bytes that are written, in order."""
+        ...
+
+    def keep_at_hand(self) -> None:
+        """Take note that what is written from now on will be read before the file is finished."""
         ...
 
     def finish(self) -> None:

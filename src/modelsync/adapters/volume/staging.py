@@ -6,10 +6,8 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-
-from awscrt.checksums import crc64nvme
 
 from modelsync.adapters.volume.adopt import adopt
 from modelsync.adapters.volume.direct import LEAST_BYTES, DirectWriter, on_local_disk
@@ -120,6 +118,7 @@ class LocalStagedFile:
         self._etag = etag
         self._size_bytes = size_bytes
         self._journal = journal
+        self._at_hand = False
         with volume_errors(f"open {name} in staging"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             self._direct: DirectWriter | None = None
@@ -139,23 +138,13 @@ class LocalStagedFile:
             os.ftruncate(self._descriptor, self._size_bytes)
         allocate(self._descriptor, self._size_bytes)
 
-    def done(self, check: Callable[[], None]) -> list[Part]:
-        """Parts whose bytes on disk still have their checksum."""
-        with volume_errors(f"read {self._name} in staging"):
+    def recorded(self) -> list[Part]:
+        """Parts that the journal tells of, as far as the file goes."""
+        with volume_errors(f"look at {self._name} in staging"):
             # A crash can leave a small file, whose room is not made beforehand, shorter than the journal tells.
             there_bytes = min(os.fstat(self._descriptor).st_size, self._size_bytes)
-            return [
-                Part(span, crc)
-                for span, crc in sorted(self._journal.parts(self._name, self._etag).items())
-                if span.end <= there_bytes and self._crc(span, check) == crc
-            ]
-
-    def _crc(self, span: Span, check: Callable[[], None]) -> int:
-        crc = 0
-        for chunk in self._chunks(span):
-            check()
-            crc = crc64nvme(chunk, crc)
-        return crc
+            parts = sorted(self._journal.parts(self._name, self._etag).items())
+            return [Part(span, crc) for span, crc in parts if span.end <= there_bytes]
 
     def _chunks(self, span: Span) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(min(_READ_BYTES, max(span.size_bytes, 1))))
@@ -171,7 +160,7 @@ class LocalStagedFile:
         """Write bytes at an offset."""
         with volume_errors(f"write {self._name}"):
             while data:
-                count = self._direct.write(offset, data) if self._direct else 0
+                count = self._direct.write(offset, data) if self._direct and not self._at_hand else 0
                 if not count:
                     count = self._write_cached(offset, data)
                 data, offset = data[count:], offset + count
@@ -187,10 +176,14 @@ class LocalStagedFile:
         with volume_errors("write the journal"):
             self._journal.append(self._name, self._etag, part)
 
-    def read(self) -> Iterator[memoryview]:
-        """The file's bytes in order."""
+    def read(self, span: Span) -> Iterator[memoryview]:
+        """Bytes that are written, in order."""
         with volume_errors(f"read {self._name} in staging"):
-            yield from self._chunks(Span(0, self._size_bytes))
+            yield from self._chunks(span)
+
+    def keep_at_hand(self) -> None:
+        """Leave the disk's bytes in the page cache from now on."""
+        self._at_hand = True
 
     def finish(self) -> None:
         """Make the bytes durable and read-only. On NFS a full disk shows only here.
