@@ -65,7 +65,7 @@ class Listing:
     """A complete listing.
 
     Attributes:
-        objects: in key order.
+        objects: in key order, those that were wanted.
         at: seconds since the epoch by S3's own clock, when it answered.
     """
 
@@ -100,8 +100,8 @@ class ObjectStore(Protocol):
         Stopped: `close` was called.
     """
 
-    def list(self, prefix: str) -> Listing:
-        """List all objects whose keys start with the prefix. Holds them in memory: for one model."""
+    def list(self, prefix: str, wanted: Callable[[RemoteObject], bool] = lambda _: True) -> Listing:
+        """List the objects whose keys start with the prefix and that are wanted. Holds them: for one model."""
         ...
 
     def scan(self, prefix: str) -> Iterator[RemoteObject]:

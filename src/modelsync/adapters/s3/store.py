@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -80,13 +80,13 @@ class S3Store:
         with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
             self._read_page(response)
 
-    def list(self, prefix: str) -> Listing:
-        """List all objects whose keys start with the prefix."""
+    def list(self, prefix: str, wanted: Callable[[RemoteObject], bool] = lambda _: True) -> Listing:
+        """List the objects whose keys start with the prefix and that are wanted."""
         objects: list[RemoteObject] = []
         at = 0.0
         for page, when in self._pages(prefix):
             at = at or when
-            objects += page.objects
+            objects += filter(wanted, page.objects)
         return Listing(tuple(objects), at)
 
     def scan(self, prefix: str) -> Iterator[RemoteObject]:
