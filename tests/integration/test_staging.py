@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -80,3 +82,49 @@ def test_a_close_that_fails_leaks_nothing_and_does_not_hide_why_the_work_ended(
     assert len(closed) == 3 or not on_local_disk(tmp_path)
     assert (result.outcome, result.reason) == (Outcome.ERROR, "no permission")
     assert descriptors(tmp_path) == []
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["past the cache", "cached"])
+def test_a_write_that_the_kernel_cuts_short_is_carried_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    direct: bool,  # noqa: FBT001
+) -> None:
+    """A limit on the size of files in the middle of a write: the kernel itself writes a part of it."""
+    size = 3 * MIB
+    content = memoryview(mmap.mmap(-1, size))
+    content[:] = os.urandom(size)
+    staged = LocalStagedFile(str(tmp_path / "file"), NAME, size, "e", Journal(tmp_path / "journal"), direct=direct)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    real, counts = os.pwrite, []
+
+    def pwrite(descriptor: int, data: memoryview, offset: int) -> int:
+        try:
+            counts.append(real(descriptor, data, offset))
+        finally:
+            if counts:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return counts[-1]
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB + MIB // 2 + 100, hard))
+    try:
+        staged.write(MIB, content[MIB : 2 * MIB])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 0 < counts[0] < MIB, "the kernel cut it"
+    assert sum(counts) == MIB
+    assert b"".join(map(bytes, staged.read(Span(MIB, 2 * MIB)))) == content[MIB : 2 * MIB]
+    staged.close()
+
+
+def test_a_write_that_cannot_be_carried_on_is_told(tmp_path: Path) -> None:
+    staged = LocalStagedFile(str(tmp_path / "file"), NAME, 3 * MIB, "e", Journal(tmp_path / "journal"), direct=False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB + 100, hard))
+    try:
+        with pytest.raises(VolumeFailed, match=r"cannot write model\.onnx: File too large"):
+            staged.write(0, memoryview(bytes(2 * MIB)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    staged.close()

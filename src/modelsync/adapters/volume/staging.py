@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import threading
 from collections.abc import Collection, Iterator
@@ -147,7 +148,8 @@ class LocalStagedFile:
             return [Part(span, crc) for span, crc in parts if span.end <= there_bytes]
 
     def _chunks(self, span: Span) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(min(_READ_BYTES, max(span.size_bytes, 1))))
+        # Given back at once, where each thread's heap would keep its own.
+        buffer = memoryview(mmap.mmap(-1, min(_READ_BYTES, max(span.size_bytes, 1))))
         offset = span.start
         while offset < span.end:
             count = os.preadv(self._descriptor, [buffer[: min(len(buffer), span.end - offset)]], offset)
@@ -198,6 +200,9 @@ class LocalStagedFile:
             except OSError:
                 self.discard()
                 raise
+            if self._direct and self._at_hand:
+                # It has been read: readers' own pages are worth more.
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def discard(self) -> None:
         """Forget the bytes, so that the journal's checksums no longer fit them."""
