@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shutil
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +22,9 @@ from modelsync.core.manifest import FileRecord
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import RemoteObject
 from modelsync.core.plan import PlannedFile
+from modelsync.core.proof import ObjectDetails
 from modelsync.core.retention import RetentionRules
-from modelsync.core.reuse import may_hard_link, same_bytes
+from modelsync.core.reuse import may_hard_link, same_bytes, vouched_for
 from modelsync.errors import StoreDenied, StoreUnavailable
 from support.world import World
 
@@ -273,6 +276,34 @@ def test_which_bytes_are_the_same(
     record = FileRecord(RelPath("a.onnx" if same_path else "b.onnx"), 5, other_etag, None, "0" * 16, "crc32", proven)
     assert same_bytes(planned, record, same_model=same_model) is same
     assert not same_bytes(PlannedFile(RelPath("a.onnx"), RemoteObject("k", 6, etag, 0.0)), record, same_model=True)
+
+
+BYTES_SHA = hashlib.sha256(b"x").hexdigest()
+B64 = base64.b64encode(bytes.fromhex(BYTES_SHA)).decode()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "proven", "details", "vouched"),
+    [
+        (BYTES_SHA, BYTES_SHA, {"checksums": {"crc64nvme": "AAAAAAAAAAA="}}, True),
+        (BYTES_SHA, BYTES_SHA, {"checksums": {"crc64nvme": "AAAAAAAAAAE="}}, False),
+        (BYTES_SHA, BYTES_SHA, {"checksums": {"sha256": B64}, "checksum_type": "FULL_OBJECT"}, True),
+        (BYTES_SHA, BYTES_SHA, {"checksums": {"sha256": B64 + "-2"}, "checksum_type": "COMPOSITE"}, False),
+        (BYTES_SHA, BYTES_SHA, {"checksums": {"crc32c": "AAAAAA=="}}, False),
+        (BYTES_SHA, BYTES_SHA, {}, False),
+        (BYTES_SHA, None, {"checksums": {"crc64nvme": "AAAAAAAAAAA="}}, False),
+        (None, None, {"checksums": {"crc64nvme": "AAAAAAAAAAA="}}, False),
+    ],
+)
+def test_what_s3_vouches_for(
+    wanted: str | None,
+    proven: str | None,
+    details: dict[str, Any],
+    vouched: bool,  # noqa: FBT001
+) -> None:
+    planned = PlannedFile(RelPath("a.onnx"), RemoteObject("k", 5, "e", 0.0), wanted)
+    record = FileRecord(RelPath("b.onnx"), 5, "f", None, "0" * 16, "commit-sha256", proven)
+    assert vouched_for(planned, ObjectDetails(5, "e", **details), record) is vouched
 
 
 def test_which_files_may_share_an_inode() -> None:
