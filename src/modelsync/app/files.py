@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,6 +45,7 @@ class FileFetch:
         self._spans = split(planned.object.size_bytes)
         self._parts: dict[Span, Part] = {}
         self._left = 0
+        self._tried: dict[Expected, Iterator[Sequence[int]]] = {}
         self._in_order = InOrder(staged, self._spans, source.check)
         if planned.sha256 is not None and not self._small:
             staged.keep_at_hand()
@@ -68,8 +69,7 @@ class FileFetch:
         hashers: dict[Expected, Hasher] = {}
         for demand in demands_on(details, self._planned):
             if demand.parts:
-                # Most uploads have parts of one size, which costs one request to know.
-                sizes = self._part_sizes(demand, exactly=False)
+                sizes = next(self._cuts(demand), None)
                 hashers |= {demand: Composite(demand.proof, sizes)} if sizes else {}
             elif demand.proof not in COMBINED | {Proof.SIZE}:
                 hashers[demand] = hasher(demand.proof)
@@ -77,10 +77,16 @@ class FileFetch:
             self._staged.keep_at_hand()
         self._in_order.begin(hashers)
 
-    def _part_sizes(self, demand: Expected, *, exactly: bool) -> list[int] | None:
-        """How the object was cut into parts when it was uploaded, if that can be."""
-        sizes = self._source.part_sizes(self._planned, demand.parts, exactly=exactly)
-        return None if sizes is None or sum(sizes) != self._planned.object.size_bytes else list(sizes)
+    def _cuts(self, demand: Expected) -> Iterator[Sequence[int]]:
+        """How the object may have been cut into parts when it was uploaded, of those not tried yet."""
+        return self._tried.setdefault(demand, self._possible_cuts(demand))
+
+    def _possible_cuts(self, demand: Expected) -> Iterator[Sequence[int]]:
+        """Most uploads have parts of one size, which costs one request; else each part is asked for."""
+        for exactly in (False, True):
+            sizes = self._source.part_sizes(self._planned, demand.parts, exactly=exactly)
+            if sizes is not None and sum(sizes) == self._planned.object.size_bytes:
+                yield sizes
 
     def _bring(self, span: Span, recorded: Part | None) -> FileRecord | None:
         """Take a part that is there already and still is what arrived, or fetch it."""
@@ -173,22 +179,15 @@ class FileFetch:
         return combine(Proof.CRC64NVME, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
 
     def _hold_parts_against(self, demand: Expected, details: ObjectDetails) -> str:
-        """The same for a value that is made of the uploaded parts' own checksums.
-
-        Only if one size for all of them does not fit, each part is asked for.
-        """
+        """The same for a value that is made of the uploaded parts' own checksums."""
         actual = self._in_order.value(demand)
-        for exactly in (False, True):
-            if actual == demand.value:
-                return demand.label
-            if exactly or not self._in_order.begun:
-                sizes = self._part_sizes(demand, exactly=exactly)
-                actual = self._read_again(Composite(demand.proof, sizes)) if sizes else actual
-        if actual == demand.value:
-            return demand.label
-        if actual is not None:
+        while actual != demand.value and (sizes := next(self._cuts(demand), None)) is not None:
+            actual = self._read_again(Composite(demand.proof, sizes))
+        if actual is None:
+            return self._hold_against(expected(details, parts_known=False), details)
+        if actual != demand.value:
             raise self._refuted(demand, actual)
-        return self._hold_against(expected(details, parts_known=False), details)
+        return demand.label
 
     def _refuted(self, demand: Expected, actual: str) -> VerificationFailed:
         self._staged.discard()

@@ -36,17 +36,11 @@ class InOrder:
         self._taken = 0
         self._busy = False
         self._all_there = False
-        self._begun = False
-
-    @property
-    def begun(self) -> bool:
-        """Whether it is known what is to be computed."""
-        return self._begun
 
     def begin(self, hashers: Mapping[Expected, Hasher]) -> None:
         """Say what is to be computed; without a call that is nothing."""
         with self._lock:
-            self._hashers, self._begun = hashers, True
+            self._hashers = hashers
 
     @contextmanager
     def passing(self, span: Span) -> Iterator[Collection[Hasher]]:
