@@ -36,7 +36,7 @@ class Api:
         models = Models(world.volume, world.board.models)
         views = Views(
             checks=world.board.checks, not_ready=lambda: None, silent=dict, metrics=lambda: b"", model=models.one,
-            models=models.page,
+            models=models.page, states=models.states,
             activity=lambda _limit, _model: [],
             subscribe=lambda _wake, _last_id: None,
             report=lambda _model, _name, _revision: False,

@@ -102,6 +102,7 @@ class Service:
             metrics=metrics.render,
             model=models.one,
             models=models.page,
+            states=models.states,
             activity=feed.activity,
             subscribe=feed.subscribe,
             report=consuming.report,

@@ -54,7 +54,8 @@ def add_events(
         """Send what happens as it happens.
 
         `published`, `rejected` and `unpublished` carry the CloudEvents that webhooks get, with an id to resume after;
-        `sync`, `progress` and `health` tell how models and checks stand.
+        `sync`, `progress` and `health` tell how models and checks stand, `activity` has what the log of activity gets.
+        It begins with the `progress` of what is being transferred; a transfer has ended when its `sync` has.
         """
         return EventStream(subscribe, last_event_id)
 
