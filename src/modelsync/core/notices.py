@@ -176,7 +176,7 @@ class Activity:
     revision: Revision | None = None
 
 
-def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901 - one case for each kind of fact
+def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901, PLR0912 - one case for each kind of fact
     """What people see of a fact in the log of activity, if anything."""
     if (notice := notice_of(fact, now)) is not None:
         return Activity(notice.at, notice.happening, notice.reason, notice.model, notice.revision)
