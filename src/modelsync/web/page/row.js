@@ -41,6 +41,7 @@ export class Row {
     const { revision, published, step, rollout, signer } = this.cells;
     this.pinned.hidden = !view.pinned;
     setText(revision, view.revision ? short(view.revision) : "–");
+    revision.classList.toggle("none", view.revision === null);
     setTitle(revision, view.revision);
     published.replaceChildren(when(view.revision ? view.published_at : null));
     step.replaceChildren(when(view.synced_at));

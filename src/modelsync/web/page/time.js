@@ -14,7 +14,7 @@ export function clock(at) {
 
 /** How long ago something was, or for how long it has been so; it goes on with the time. */
 export function when(at, lasting = false) {
-  if (typeof at !== "number") return document.createTextNode("–");
+  if (typeof at !== "number") return el("span", { class: "none" }, "–");
   const date = new Date(at * 1000);
   const valid = !Number.isNaN(date.getTime());
   const made = el("time", { "data-at": at, datetime: valid ? date.toISOString() : null });
