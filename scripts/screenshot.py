@@ -121,7 +121,7 @@ def report(worker: Worker, model: str, consumer: str, revision: str) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def shoot(window: Browser, picture: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+def shoot(window: Browser, picture: Path, *, width: int = 1280, height: int = 820, dark: bool = False) -> None:
     driver: Any = window.driver
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -153,7 +153,11 @@ def main() -> None:
         raise SystemExit(MISSING)
     os.environ.update(ENVIRONMENT)
     others = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    with Emulator() as emulator, tempfile.TemporaryDirectory() as profile, browser(Path(profile)) as window:
+    with (
+        Emulator() as emulator,
+        tempfile.TemporaryDirectory() as profile,
+        browser(Path(profile), "--hide-scrollbars") as window,
+    ):
 
         def busy(worker: Worker) -> None:
             window.open(worker.url)

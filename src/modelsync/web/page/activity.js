@@ -1,6 +1,6 @@
 // What happened lately: the log first, then what the stream adds to it.
 import { get } from "./api.js";
-import { el, mark, name, setText } from "./text.js";
+import { el, encoded, link, mark, name, setText } from "./text.js";
 import { framed, paced } from "./timing.js";
 import { when } from "./time.js";
 
@@ -39,7 +39,7 @@ export function add(told) {
 export const reload = paced(async () => {
   const asked = model;
   const before = new Set(entries);
-  const one = asked === null ? "" : `&model=${encodeURIComponent(asked)}`;
+  const one = asked === null ? "" : `&model=${encoded(asked)}`;
   try {
     const { body } = await get(`api/v1/activity?limit=${MOST}${one}`);
     if (asked !== model) return;
@@ -76,7 +76,7 @@ function newest(some) {
 function make(entry) {
   const kind = el("span");
   mark(kind, entry.kind);
-  const about = entry.model === null ? null : el("a", { href: `#model=${encodeURIComponent(entry.model)}` }, name(entry.model));
+  const about = entry.model === null ? null : el("a", { href: link(entry.model) }, name(entry.model));
   const item = el("li", {}, el("div", {}, kind, " ", about), when(entry.at), el("p", {}, entry.reason));
   item.entry = entry;
   return item;

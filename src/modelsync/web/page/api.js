@@ -1,4 +1,5 @@
 // What is asked of the worker. Addresses are relative: the page works below any path.
+import { encoded } from "./text.js";
 
 const MILLISECONDS = 20_000;
 
@@ -20,5 +21,5 @@ export async function get(path, expected = [200]) {
 
 /** The address of a model; its name may have slashes. */
 export function modelPath(id) {
-  return `api/v1/models/${id.split("/").map(encodeURIComponent).join("/")}`;
+  return `api/v1/models/${id.split("/").map(encoded).join("/")}`;
 }

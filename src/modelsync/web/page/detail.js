@@ -35,7 +35,8 @@ export const ask = paced(async () => {
   try {
     const { status, body } = await get(modelPath(id), [200, 404]);
     if (id !== model) return;
-    if (status === 404) show(null, [el("p", { class: "none" }, "There is no such model, neither on the volume nor known in the bucket.")]);
+    const nobody = "There is no such model, neither on the volume nor known in the bucket.";
+    if (status === 404) show(null, [el("p", { class: "none" }, nobody)]);
     else if (JSON.stringify(body) !== shown) show(JSON.stringify(body), parts(body));
   } catch (error) {
     const told = `It cannot be read now: ${error.message}.`;
@@ -52,7 +53,8 @@ function show(what, nodes) {
 function head(id) {
   const title = el("h2", { id: "detail-title", tabindex: -1 }, name(id));
   const frame = document.createDocumentFragment();
-  frame.append(title, el("p", { class: "back" }, el("a", { href: "#" }, "All models"), " ", el("a", { href: modelPath(id) }, "JSON")));
+  const json = el("a", { href: modelPath(id) }, "JSON");
+  frame.append(title, el("p", { class: "back" }, el("a", { href: "#" }, "All models"), " ", json));
   return frame;
 }
 
@@ -100,7 +102,7 @@ function revisions(kept) {
     one.current ? "current" : "kept",
     one.current ? "now" : one.superseded_at === null ? "never" : when(one.superseded_at),
   ]);
-  return [el("h3", {}, "Revisions on the volume"), table(["Revision", "", "Seen until"], lines)];
+  return [el("h3", {}, "Revisions on the volume"), table(["Revision", "State", "Seen until"], lines)];
 }
 
 function consumers({ consumers: all, rollout, revision }) {
@@ -113,7 +115,8 @@ function consumers({ consumers: all, rollout, revision }) {
   ]);
   const title = el("h3", {}, `Consumers: ${rolloutText(rollout)} run it`);
   const rest = all.length - lines.length;
-  return [title, table(["Consumer", "Revision", "", "Reported"], lines), rest > 0 ? el("p", { class: "none" }, `and ${rest} more`) : null];
+  const list = table(["Consumer", "Revision", "Which is", "Reported"], lines);
+  return [title, list, rest > 0 ? el("p", { class: "none" }, `and ${rest} more`) : null];
 }
 
 function table(heads, lines) {

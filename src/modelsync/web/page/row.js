@@ -1,13 +1,8 @@
 // One model in the table: a row, and below it why readers do not see what the bucket has, if so.
-import { el, mark, name, setText, setTitle, short } from "./text.js";
+import { el, link, mark, name, setText, setTitle, short } from "./text.js";
 import { when } from "./time.js";
 
 const COLUMNS = 7;
-
-/** The address of a model's details. */
-export function link(id) {
-  return `#model=${encodeURIComponent(id)}`;
-}
 
 /** How many consumers run what readers see. */
 export function rolloutText(rollout) {

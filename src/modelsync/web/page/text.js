@@ -25,6 +25,16 @@ export function name(text) {
   return el("bdi", {}, text);
 }
 
+/** A part of an address. Half a character, which a key may have in it, is none and would raise. */
+export function encoded(text) {
+  return encodeURIComponent(text.toWellFormed?.() ?? text);
+}
+
+/** The address of a model's details. */
+export function link(id) {
+  return `#model=${encoded(id)}`;
+}
+
 const SHORT = 12;
 
 /** A revision or a fingerprint, short; the whole of it in the title. */

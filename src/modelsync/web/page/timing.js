@@ -21,7 +21,11 @@ export function paced(work, milliseconds) {
     running = true;
     while (asked) {
       asked = false;
-      await work();
+      try {
+        await work();
+      } catch (error) {
+        console.error(error); // the next time may be better
+      }
       await pause(milliseconds);
     }
     running = false;

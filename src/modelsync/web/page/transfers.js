@@ -1,5 +1,5 @@
 // What is being transferred, how fast, and when it will be there.
-import { bytes, duration, el, name, setText } from "./text.js";
+import { bytes, duration, el, link, name, setText } from "./text.js";
 import { framed } from "./timing.js";
 
 const WINDOW_SECONDS = 10; // a rate is that of the last so many seconds
@@ -52,7 +52,7 @@ export function restart(connected) {
 }
 
 function make({ model }) {
-  const link = el("a", { href: `#model=${encodeURIComponent(model)}` }, name(model));
+  const link = el("a", { href: link(model) }, name(model));
   const bar = el("progress", { "aria-label": `transfer of ${model}` });
   return el("li", { "data-model": model }, link, bar, el("span", { class: "figures" }));
 }
