@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -71,7 +73,7 @@ def test_what_happens_to_models_is_seen_without_a_reload(setting: Setting, bucke
 
 
 def test_a_model_has_an_address(setting: Setting, bucket: Any, page: Browser) -> None:
-    worker = setting.start()
+    worker = setting.start(API_TOKEN="token")
     worker.wait_ready()
     for number in (1, 2):
         put_voice(bucket, "alice", ALICE | {"model.onnx": f"weights {number}".encode()})
@@ -88,8 +90,19 @@ def test_a_model_has_an_address(setting: Setting, bucket: Any, page: Browser) ->
     assert "no JSON" in told
     assert page.ask("document.getElementById('models').hidden") is True
     page.until_text("#activity h2", "of alice")
+    for number, runs in enumerate((revision, "0" * 32)):
+        report = urllib.request.Request(
+            f"{worker.url}/api/v1/models/alice/consumers",
+            json.dumps({"consumer": f"tts-{number}", "revision": runs}).encode(),
+            {"Authorization": "Bearer token"},
+        )
+        urllib.request.urlopen(report, timeout=10).close()
+    page.driver.refresh()
+    told = page.until_text("#detail", "Consumers: 1 of 2 run it")
+    assert f"tts-0\t{revision[:12]}…\twhat readers see" in told
+    assert "tts-1\t000000000000…\tanother" in told
     page.ask("document.querySelector('.back a').click()")
-    page.until_row("alice", "rejected")
+    assert "1 of 2" in page.until_row("alice", "rejected")
     assert page.ask("document.getElementById('detail').hidden") is True
 
 
@@ -114,11 +127,14 @@ def test_hostile_names_and_reasons_stay_text(setting: Setting, bucket: Any, page
     worker = setting.start()
     worker.wait_ready()
     put_voice(bucket, ATTACK, ALICE)
-    bucket.put(f"eve/{ATTACK}.onnx", b"weights 1")
-    bucket.put("eve/modelsync.json", commit_file({f"{ATTACK}.onnx": b"weights 2"}))
+    bucket.put("eve/model.onnx", b"weights")
+    bucket.put("eve/modelsync.json", commit_file({f"{ATTACK}.onnx": b"weights"}))
+    bucket.put("mallory/model.onnx", b"weights")
+    bucket.put("mallory/modelsync.json", commit_file({f"../{ATTACK}.onnx": b"weights"}))
     page.open(worker.url)
     page.until_row(ATTACK, "published")
-    assert ATTACK in page.until_row("eve", "rejected"), "in the reason"
+    assert ATTACK in page.until_row("eve", "waiting"), "in the reason"
+    assert ATTACK in page.until_row("mallory", "rejected"), "in the reason"
     page.until_text("#activity", f"published {ATTACK}")
     page.driver.get(f"{worker.url}/#model={quote(ATTACK)}")
     page.until_text("#detail", "Revisions on the volume")

@@ -42,7 +42,8 @@ function show(body) {
 }
 
 function make(check) {
-  return el("li", { "data-check": check }, el("b", {}, name(check)), el("span"), el("span", { class: "since" }), el("p"));
+  const since = el("span", { class: "since" });
+  return el("li", { "data-check": check }, el("b", {}, name(check)), el("span"), since, el("p"));
 }
 
 function update(item, { status, reason, since }) {

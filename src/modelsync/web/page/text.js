@@ -72,8 +72,9 @@ export function counted(count, noun) {
 const TONES = {
   published: "good", success: "good", healthy: "good", back: "good",
   syncing: "busy", downloading: "busy", started: "busy",
-  waiting: "calm", gone: "warn", evicted: "calm", absent: "calm", stopping: "warn", degraded: "warn", unpublished: "warn",
-  overdue: "warn", rejected: "bad", failing: "bad", failed: "bad", damaged: "bad", unhealthy: "bad",
+  waiting: "calm", evicted: "calm", absent: "calm",
+  gone: "warn", stopping: "warn", degraded: "warn", unpublished: "warn", overdue: "warn",
+  rejected: "bad", failing: "bad", failed: "bad", damaged: "bad", unhealthy: "bad",
   "reconcile failed": "bad",
 }; // prettier-ignore
 

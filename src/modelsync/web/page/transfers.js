@@ -52,18 +52,18 @@ export function restart(connected) {
 }
 
 function make({ model }) {
-  const link = el("a", { href: link(model) }, name(model));
+  const anchor = el("a", { href: link(model) }, name(model));
   const bar = el("progress", { "aria-label": `transfer of ${model}` });
-  return el("li", { "data-model": model }, link, bar, el("span", { class: "figures" }));
+  return el("li", { "data-model": model }, anchor, bar, el("span", { class: "figures" }));
 }
 
 function update(transfer, now) {
   const { have, size, item } = transfer;
-  const [link, bar, figures] = item.children;
+  const [anchor, bar, figures] = item.children;
   bar.max = Math.max(size, 1);
   bar.value = size ? have : 1;
   setText(figures, `${bytes(have)} of ${bytes(size)}${pace(transfer, now)}`);
-  link.title = `${Math.floor((100 * have) / Math.max(size, 1))} %`;
+  anchor.title = `${Math.floor((100 * have) / Math.max(size, 1))} %`;
 }
 
 function pace({ have, size, samples }, now) {
