@@ -25,7 +25,7 @@ export function choose(id) {
 
 /** A model has changed. */
 export function changed(id) {
-  if (id === model) ask();
+  if (id === model && !document.hidden) ask(); // all is read anew when somebody looks again
 }
 
 /** Read it anew. */
