@@ -58,6 +58,7 @@ def commands(token: str | None, world: World) -> Commands:
         rollback=world.overrides.rollback,
         pin=world.overrides.pin,
         unpin=world.overrides.unpin,
+        reconcile=lambda: None,
     )
 
 

@@ -60,6 +60,7 @@ class Api:
             rollback=world.overrides.rollback,
             pin=world.overrides.pin,
             unpin=world.overrides.unpin,
+            reconcile=lambda: None,
         )
         self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views, commands))
         self.server.start()

@@ -20,7 +20,7 @@ from modelsync.web.consumers import Report, add_consumers
 from modelsync.web.events import add_events
 from modelsync.web.models import Pages, add_models
 from modelsync.web.site import add_page
-from modelsync.web.writing import Commands, add_writing
+from modelsync.web.writing import Commands, add_reconcile, add_writing
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def make_api(views: Views, commands: Commands) -> FastAPI:
     add_consumers(api, model=views.model, report=views.report, token=commands.token)
     add_events(api, activity=views.activity, subscribe=views.subscribe)
     add_writing(api, commands, model=views.model)
+    add_reconcile(api, commands)
     add_models(api, model=views.model, models=views.models, states=views.states)
     add_page(api)
     return api
