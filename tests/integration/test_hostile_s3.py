@@ -62,6 +62,19 @@ CASES = {
     "crawl": Case("GET", (hostile_s3.crawl,), "crawl", patience_seconds=0.3),
     "HEAD crawls": Case("HEAD", (hostile_s3.crawl,), "crawl", "large", patience_seconds=0.3),
     "listing crawls": Case("LIST", (hostile_s3.crawl,), "crawl", key=None, patience_seconds=0.3),
+    "listing's body crawls": Case(
+        "LIST", (hostile_s3.crawl_in_body,), "body crawled", key=None, patience_seconds=0.3
+    ),
+    "listing's error crawls": Case(
+        "LIST", (hostile_s3.refuse(500, "InternalError"), hostile_s3.crawl_in_body), "body crawled",
+        key=None, patience_seconds=0.3,
+    ),
+    "error crawls": Case(
+        "GET", (hostile_s3.refuse(503, "SlowDown"), hostile_s3.crawl_in_body), "body crawled", patience_seconds=0.3
+    ),
+    "chunks crawl": Case(
+        "LIST", (hostile_s3.endless_chunk, hostile_s3.crawl_in_body), "chunks crawled", key=None, patience_seconds=0.3
+    ),
     "listing hangs": Case("LIST", (hostile_s3.hang_at_once,), "timed out", key=None, patience_seconds=0.3),
     "listing closed in the middle": Case("LIST", (hostile_s3.close_after(200),), "broke off", key=None),
     "bit flipped": Case("GET", (hostile_s3.flip(77),), "crc64nvme is "),

@@ -24,7 +24,6 @@ from modelsync.ports import Listing, Observer
 
 _MAX_PAGE_BYTES = 32 << 20
 _MOST_UPLOAD_PAGES = 20
-_READ_BYTES = 256 << 10
 _CRAWL_BYTES = 1 << 20
 
 
@@ -111,17 +110,12 @@ class S3Store:
 
     def _read_page(self, response: Response) -> bytes:
         """Read a listing's page, within bounds of size and time."""
-        deadline = time.monotonic() + self._options.timeouts.page
-        page = bytearray()
-        while data := response.read(_READ_BYTES):
-            page += data
-            if len(page) > _MAX_PAGE_BYTES:
-                raise StoreUnavailable(f"a page of S3's listing is larger than {_MAX_PAGE_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise StoreUnavailable(f"a page of S3's listing took over {self._options.timeouts.page:.0f} s")
+        page = response.read(_MAX_PAGE_BYTES + 1, self._options.timeouts.page)
+        if len(page) > _MAX_PAGE_BYTES:
+            raise StoreUnavailable(f"a page of S3's listing is larger than {_MAX_PAGE_BYTES} bytes")
         if response.length is not None and len(page) < response.length:
             raise StoreUnavailable("S3 broke off in a page of its listing")
-        return bytes(page)
+        return page
 
     def uploads(self, prefix: str) -> Iterator[Upload]:
         """List uploads in progress, some 20,000 at the most: abandoned ones can be many."""

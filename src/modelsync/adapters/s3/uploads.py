@@ -16,6 +16,7 @@ from modelsync.ports import Observer
 from modelsync.ports.push import Payload, UploadedPart
 
 _READ_SECONDS = 60.0  # what the kernel holds of a part may still be on its way when the answer is waited for
+_COMPLETE_SECONDS = 600.0  # S3 may take minutes to make one object of many parts
 _MAX_ANSWER_BYTES = 64 << 10
 _CHECKSUM = "x-amz-checksum-crc64nvme"
 _ALGORITHM = {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "FULL_OBJECT"}
@@ -69,7 +70,7 @@ class S3Uploads:
         }
         with self._send("CompleteMultipartUpload", "POST", key, {"uploadId": upload_id}, headers, [body]) as response:
             # S3 answers 200 before it knows: white space while it works, then a document that tells.
-            document = response.read(_MAX_ANSWER_BYTES).strip()
+            document = response.read(_MAX_ANSWER_BYTES, _COMPLETE_SECONDS).strip()
             done = parse_fields(document, "CompleteMultipartUploadResult")
             if not done:
                 raise self._requests.failure(response, what=f"upload {key!r}", document=document)
