@@ -318,6 +318,11 @@ def crawl(exchange: Exchange) -> None:
     exchange.pace_seconds = 0.05
 
 
+def head_apart(exchange: Exchange) -> None:
+    """Send the headers by themselves; with TLS in a record of their own."""
+    exchange.swift_head = True
+
+
 def crawl_in_body(exchange: Exchange) -> None:
     """Send the headers at once, then a byte every 50 ms."""
     exchange.pace_seconds, exchange.swift_head = 0.05, True

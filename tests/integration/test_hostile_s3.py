@@ -30,6 +30,9 @@ WEIGHTS = "alice/model.onnx"
 NOVEL = b"<Error><Code>" + b"\n\x1b[2JIt was a dark night" * 1000 + b"</Code></Error>"
 
 
+BOTH = pytest.mark.parametrize("s3", ["http", "https"], indirect=True)
+
+
 @pytest.fixture
 def world(tmp_path: Path, s3: S3) -> Iterator[HostileWorld]:
     made = HostileWorld(tmp_path, s3)
@@ -111,6 +114,7 @@ def files_of(case: Case) -> dict[str, bytes]:
     return LARGE if case.files == "large" else SMALL
 
 
+@BOTH
 @pytest.mark.parametrize("name", CASES)
 def test_what_happens_once_is_overcome(world: HostileWorld, s3: S3, name: str) -> None:
     case = CASES[name]
@@ -166,6 +170,7 @@ def test_a_part_that_is_here_is_kept_while_another_does_not_come(tmp_path: Path,
     world.close()
 
 
+@BOTH
 def test_what_an_answer_brought_before_it_crawled_is_not_asked_for_again(world: HostileWorld, s3: S3) -> None:
     world.put(SMALL)
     world.wait_no_longer_than(0.3)
@@ -193,6 +198,7 @@ def test_what_a_body_brought_in_one_read_is_had_before_its_end(world: HostileWor
     assert 0 < sum(brought) < 100_000
 
 
+@BOTH
 def test_answers_a_byte_at_a_time_do_not_string_us_along(world: HostileWorld, s3: S3) -> None:
     world.put(SMALL)
     s3.fault("GET", hostile_s3.close_after(1), key=WEIGHTS)
@@ -223,11 +229,15 @@ def test_connections_are_kept_and_none_is_lost(world: HostileWorld, s3: S3) -> N
     assert after <= before + 4, "at most one for each of four workers"
 
 
-def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(tmp_path: Path, s3: S3) -> None:
+@BOTH
+@pytest.mark.parametrize("faults", [(), (hostile_s3.head_apart,)], ids=["with the head", "with the body"])
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(
+    tmp_path: Path, s3: S3, faults: tuple[hostile_s3.Fault, ...]
+) -> None:
     world = HostileWorld(tmp_path, s3, concurrency=1)
     world.put(SMALL)
-    forged = f'HTTP/1.1 200 OK\r\nETag: "{"0" * 32}"\r\nContent-Length: 100000\r\n\r\n'.encode() + bytes(100_000)
-    s3.fault("GET", hostile_s3.longer(forged), key="alice/config.json")
+    forged = f'HTTP/1.1 200 OK\r\nETag: "{"0" * 32}"\r\nContent-Length: 1000\r\n\r\n'.encode() + bytes(1000)
+    s3.fault("GET", hostile_s3.longer(forged), *faults, key="alice/config.json")
     assert world.sync("alice").outcome is Outcome.SUCCESS
     assert world.read("alice") == SMALL
     assert len(s3.requests("GET")) == 2
