@@ -286,7 +286,7 @@ def test_why_a_head_is_refused_is_told_too(pod: Pod) -> None:
     pod.keys.add(Key(KEY.id, KEY.secret, ends_at=0))
     asks: list[Callable[[], object]] = [
         lambda: store.head(remote),
-        lambda: store.part_sizes(remote, 2, exactly=False),
+        lambda: store.part_size(remote, 1, 2),
     ]
     for ask in asks:
         with pytest.raises(CredentialsRefused, match=r"ExpiredToken .*the credentials have ended"):

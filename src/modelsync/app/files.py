@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelsync.app.checksums import COMBINED, Crc, Hasher, combine, composite, crc_base64, hasher
+from modelsync.app.cuts import cuts
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
@@ -127,18 +128,13 @@ class FileFetch:
         return combine(Proof.CRC64NVME, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
 
     def _hold_parts_against(self, demand: Expected, details: ObjectDetails) -> str:
-        """The same for a value that is made of the uploaded parts' own checksums.
-
-        Most uploads have parts of one size, which costs one request; only if that does not fit, each
-        part is asked for.
-        """
+        """The same for a value that is made of the uploaded parts' own checksums."""
         actual = None
-        for exactly in (False, True):
-            sizes = self._source.part_sizes(self._planned, demand.parts, exactly=exactly)
-            if sizes is not None and sum(sizes) == details.size_bytes:
-                actual = composite(demand.proof, self._staged.read(), sizes, self._source.check)
-                if actual == demand.value:
-                    return demand.label
+        ask = partial(self._source.part_size, self._planned, count=demand.parts)
+        for sizes in cuts(details.size_bytes, demand.parts, ask):
+            actual = composite(demand.proof, self._staged.read(), sizes, self._source.check)
+            if actual == demand.value:
+                return demand.label
         if actual is not None:
             raise self._refuted(demand, actual)
         return self._hold_against(expected(details, parts_known=False), details)
