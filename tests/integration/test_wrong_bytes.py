@@ -93,6 +93,35 @@ def test_a_bit_that_flipped_in_the_store_is_refused_with_both_values_on_record(w
     assert world.read("alice") == V2
 
 
+@pytest.mark.parametrize("size_bytes", [1000, 17 * MIB], ids=["one answer", "ranges"])
+def test_bytes_that_are_the_buckets_but_not_the_commit_files_do_not_come_again(
+    world: HostileWorld, s3: S3, size_bytes: int
+) -> None:
+    world.put({"model.onnx": bytes(size_bytes)})
+    s3.put("alice/modelsync.json", commit_file({"model.onnx": b"x" * size_bytes}))
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert "commit-sha256 is " in sentence(result.reason)
+    assert len(s3.requests("GET", WEIGHTS)) == (1 if size_bytes == 1000 else 2)
+
+
+def test_where_size_is_all_that_s3_offers_a_commit_file_that_does_not_fit_is_tried_twice(
+    world: HostileWorld, s3: S3
+) -> None:
+    s3.put(WEIGHTS, V1["model.onnx"], etag="no hash at all", type="NONE")
+    s3.put("alice/modelsync.json", commit_file({"model.onnx": V2["model.onnx"]}))
+    assert world.sync("alice").outcome is Outcome.REJECTED
+    assert len(s3.requests("GET", WEIGHTS)) == 2
+
+
+def test_files_that_are_proven_cost_nothing_when_another_is_asked_for_again(world: HostileWorld, s3: S3) -> None:
+    world.put({f"{number:02}.onnx": os.urandom(1000) for number in range(20)})
+    s3.fault("GET", hostile_s3.flip(5), key="alice/19.onnx", at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert len(s3.requests("GET")) == 21
+    assert s3.requests("HEAD") == []
+
+
 def test_a_commit_file_that_changed_on_its_way_is_asked_for_again(world: HostileWorld, s3: S3) -> None:
     world.put(V2)
     s3.put("alice/modelsync.json", commit_file(V2))

@@ -309,8 +309,10 @@ class ModelSync:
     def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         if not build.files:
             return {}
+        records: dict[RelPath, FileRecord] = {}
         with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
+            twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation, records))
+        return records
 
     def _manifest(
         self,
