@@ -241,17 +241,19 @@ class S3:
         modified = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(stored.modified))
         return (
             f"<Contents><Key>{escape(key)}</Key><Size>{len(stored.content)}</Size>"
-            f"<ETag>&quot;{escape(stored.etag)}&quot;</ETag><LastModified>{modified}Z</LastModified></Contents>"
+            f"<ETag>{escape(quoted(stored.etag))}</ETag><LastModified>{modified}Z</LastModified></Contents>"
         )
 
     def _object(self, exchange: Exchange) -> None:
         stored = exchange.stored
         if stored is None:
             return refuse(404, "NoSuchKey")(exchange)
-        if self.heeds_if_match and exchange.headers.get("if-match", f'"{stored.etag}"') != f'"{stored.etag}"':
+        tag = quoted(stored.etag)
+        wanted = exchange.headers.get("if-match")
+        if self.heeds_if_match and wanted is not None and (wanted != tag or tag.startswith("W/")):
             return refuse(412, "PreconditionFailed")(exchange)
         exchange.body = stored.content
-        exchange.answer["ETag"] = f'"{stored.etag}"'
+        exchange.answer["ETag"] = tag
         if span := re.fullmatch(r"bytes=(\d+)-(\d+)", exchange.headers.get("range", "")):
             serve_range(int(span[1]), int(span[2]))(exchange)
         elif exchange.headers.get("x-amz-checksum-mode") == "ENABLED":
@@ -278,6 +280,11 @@ class S3:
             client.recv(1)  # until the client or `close` ends it
         elif exchange.end == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def quoted(etag: str) -> str:
+    """An ETag as HTTP has it; `W/x` is a weak one."""
+    return f'W/"{etag[2:]}"' if etag.startswith("W/") else f'"{etag}"'
 
 
 # Faults of the network

@@ -241,6 +241,29 @@ def test_headers_that_break_off_do_not_weaken_the_proof(world: HostileWorld, s3:
     assert "but S3 has AAAAAAAAAAA= on record" in result.reason
 
 
+# Weak ETags
+
+
+def test_an_etag_that_somebody_between_weakened_is_the_same_object(world: HostileWorld, s3: S3) -> None:
+    world.put(LARGE_1)
+    weakened = hostile_s3.header("ETag", f'W/"{md5(LARGE_1["model.onnx"])}"')
+    for kind in ("GET", "HEAD"):
+        s3.fault(kind, weakened)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == LARGE_1
+    assert {get.headers["if-match"] for get in s3.requests("GET")} == {f'"{md5(LARGE_1["model.onnx"])}"'}
+
+
+def test_a_weak_etag_pins_nothing_and_proves_nothing(world: HostileWorld, s3: S3) -> None:
+    weak = f"W/{md5(V1['model.onnx'])}"
+    for model, content in (("alice", V1), ("bob", V2)):
+        s3.put(f"{model}/model.onnx", content["model.onnx"], etag=weak, type="NONE")
+        assert world.sync(model).outcome is Outcome.SUCCESS
+        assert world.read(model)["model.onnx"] == content["model.onnx"]
+    assert proofs(world) == {"model.onnx": "size"}
+    assert all("if-match" not in get.headers for get in s3.requests("GET"))
+
+
 # Objects uploaded in parts, of which S3 has no checksum but an ETag that is made of the parts'
 
 

@@ -13,6 +13,7 @@ from modelsync.adapters.s3.answers import answered_at, object_details, whole_siz
 from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.requests import Requests, S3Options
 from modelsync.adapters.s3.xml import ListPage, UploadPage, parse_list_page, parse_upload_page
+from modelsync.core.etags import is_weak, same_object
 from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
@@ -196,7 +197,7 @@ class S3Store:
     ) -> Iterator[Response]:
         headers = dict(extra or {})
         if remote is not None:
-            if pinned:
+            if pinned and not is_weak(remote.etag):  # If-Match with a weak one never matches
                 headers["If-Match"] = f'"{remote.etag}"'
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
@@ -213,7 +214,7 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
     Raises:
         ObjectChanged: it is another object.
     """
-    if details.etag != remote.etag or details.size_bytes != remote.size_bytes:
+    if not same_object(details.etag, remote.etag) or details.size_bytes != remote.size_bytes:
         raise ObjectChanged(f"{remote.key!r} was replaced since it was listed")
     return details
 

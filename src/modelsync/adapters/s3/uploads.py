@@ -11,6 +11,7 @@ from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.requests import Requests, S3Options
 from modelsync.adapters.s3.xml import parse_fields
+from modelsync.core.etags import parse_etag, strong_part
 from modelsync.errors import ObjectChanged, StoreUnavailable
 from modelsync.ports import Observer
 from modelsync.ports.push import Payload, UploadedPart
@@ -132,7 +133,7 @@ def _part_list(parts: Sequence[UploadedPart]) -> str:
 
 
 def _etag(said: str | None) -> str:
-    etag = (said or "").strip('"')
+    etag = strong_part(parse_etag(said or ""))  # as a listing will have it
     if not etag:
         raise StoreUnavailable("S3 took an upload without saying its ETag")
     return etag
