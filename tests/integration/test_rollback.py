@@ -204,7 +204,7 @@ def test_a_pin_takes_a_models_tombstone_away(world: World) -> None:
 def test_a_rollback_mends_what_a_model_failed_of_in_health(world: World) -> None:
     publish(world, 1)
     publish(world, 2)
-    world.store.plan("list", StoreUnavailable("away"))
+    world.store.plan("list", *[StoreUnavailable("away")] * 3)
     assert world.sync("alice").outcome is Outcome.ERROR
     assert ALICE in world.board.failing()
     world.rollback("alice")

@@ -96,9 +96,9 @@ class BytesFetched:
 
 @dataclass(frozen=True, slots=True)
 class RequestRetried:
-    """A request failed and is made again after `wait_seconds`."""
+    """A request failed and is made again after `wait_seconds`. `model`: None for one that is of no model."""
 
-    model: ModelId
+    model: ModelId | None
     sync_id: str
     what: str
     reason: str
