@@ -16,8 +16,8 @@ _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemons
 
 
 class KubernetesApi(LoopbackServer):
-    """Verbs: `add`. What was done is in `patches` and `events`. `failures`: which request, from 1, is
-    answered with which status."""
+    """Verbs: `add`. What was done is in `patches` and `events`, and shows in later lists. `failures`: which
+    request, from 1, is answered with which status; `forbidden`: what is, each time, by the end of its path."""
 
     def __init__(self, account: Path, token: str = "service-account") -> None:
         authority = trustme.CA()
@@ -28,10 +28,12 @@ class KubernetesApi(LoopbackServer):
         (account / "token").write_text(token)
         (account / "namespace").write_text(NAMESPACE)
         self.failures: dict[int, int] = {}
+        self.forbidden: set[str] = set()
         self.patches: list[tuple[str, str, Any]] = []
         self.events: list[Any] = []
         self._token = token
         self._workloads: dict[str, dict[str, str]] = {plural: {} for plural in _PLURALS}
+        self._annotations: dict[tuple[str, str], dict[str, str]] = {}
         super().__init__(tls)
 
     def add(self, plural: str, name: str, label: str) -> None:
@@ -44,14 +46,19 @@ class KubernetesApi(LoopbackServer):
             return _answer(401, {"kind": "Status"})
         if (status := self.failures.get(len(self.seen))) is not None:
             return _answer(status, {"kind": "Status"})
+        if request.path.endswith(tuple(self.forbidden)):
+            return _answer(403, {"kind": "Status"})
         match request.method, request.path.strip("/").split("/"):
             case "GET", ["apis", "apps", "v1", "namespaces", space, plural] if space == NAMESPACE:
                 return self._list(plural, request.query["labelSelector"])
             case "PATCH", ["apis", "apps", "v1", "namespaces", space, plural, name] if space == NAMESPACE:
                 if request.headers["content-type"] != "application/strategic-merge-patch+json":
                     return _answer(415, {"kind": "Status"})
-                self.patches.append((plural, name, json.loads(request.body)))
-                return _answer(200, _workload(plural, name))
+                patch = json.loads(request.body)
+                self.patches.append((plural, name, patch))
+                told = patch.get("metadata", {}).get("annotations", {})
+                self._annotations.setdefault((plural, name), {}).update(told)
+                return _answer(200, self._workload(plural, name))
             case "POST", ["api", "v1", "namespaces", space, "events"] if space == NAMESPACE:
                 self.events.append(json.loads(request.body))
                 return _answer(201, self.events[-1] | {"metadata": {"name": "modelsync-1"}})
@@ -59,18 +66,19 @@ class KubernetesApi(LoopbackServer):
                 return _answer(404, {"kind": "Status"})
 
     def _list(self, plural: str, selector: str) -> Answer:
-        items = [_workload(plural, name) for name, label in self._workloads[plural].items() if label == selector]
+        items = [self._workload(plural, name) for name, label in self._workloads[plural].items() if label == selector]
         return _answer(200, {"kind": f"{_PLURALS[plural]}List", "apiVersion": "apps/v1", "items": items})
 
-
-def _workload(plural: str, name: str) -> dict[str, Any]:
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c"}]}}
-    return {
-        "kind": _PLURALS[plural],
-        "apiVersion": "apps/v1",
-        "metadata": {"name": name, "uid": f"uid-of-{name}"},
-        "spec": {"selector": {"matchLabels": {"a": "b"}}, "serviceName": "s", "template": template},
-    }
+    def _workload(self, plural: str, name: str) -> dict[str, Any]:
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c"}]}}
+        annotations = self._annotations.get((plural, name))
+        about = {"name": name, "uid": f"uid-of-{name}", **({"annotations": annotations} if annotations else {})}
+        return {
+            "kind": _PLURALS[plural],
+            "apiVersion": "apps/v1",
+            "metadata": about,
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "serviceName": "s", "template": template},
+        }
 
 
 def _answer(status: int, document: Any) -> Answer:

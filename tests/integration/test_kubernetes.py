@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from modelsync.service.telling import build_teller
 from support.worker import until
 
 R = Revision("1" * 32)
+REJECTED = facts.RevisionRejected(ModelId("alice"), R, "s", "key", "bad bytes")
 
 
 @pytest.fixture
@@ -46,8 +48,18 @@ def api(account: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesAp
         yield server
 
 
-def cluster(account: Path, mode: Any, clock: VirtualClock | None = None, selector: str = "app=tts") -> Cluster:
-    return Cluster(ClusterOptions(mode, selector, account), clock or VirtualClock())
+def ignore(_: Fact) -> None:
+    pass
+
+
+def cluster(
+    account: Path,
+    mode: Any,
+    clock: VirtualClock | None = None,
+    selector: str = "app=tts",
+    observe: Callable[[Fact], None] = ignore,
+) -> Cluster:
+    return Cluster(ClusterOptions(mode, selector, account), clock or VirtualClock(), observe)
 
 
 def published(model: str = "alice", at: float = 1_700_000_000.0) -> facts.Published:
@@ -93,8 +105,12 @@ def test_ten_publications_in_a_moment_make_one_restart(api: KubernetesApi, accou
 
     until(lambda: ended() == 10, "the notices' end")
     assert len(api.patches) == 3, "each workload once"
-    (annotations,) = api.patches[0][2]["spec"]["template"]["metadata"].values()
-    assert annotations == {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20.000Z"}
+    assert api.patches[0][2] == {
+        "metadata": {"annotations": {"modelsync.io/seen-at": "2023-11-14T22:13:23.000Z"}},
+        "spec": {
+            "template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:23.000Z"}}}
+        },
+    }
     clock.advance(10)
     teller(published("voice-0", clock.now()))
     until(lambda: ended() == 11, "the next one's end")
@@ -102,23 +118,87 @@ def test_ten_publications_in_a_moment_make_one_restart(api: KubernetesApi, accou
     teller.finish(supervisor, 0.0)
 
 
-def test_a_restart_that_failed_in_the_middle_is_repeated_with_the_same_patch(api: KubernetesApi, account: Path) -> None:
-    made = cluster(account, "restart")
-    api.failures = {4: 500}  # list, patch and event went well
-    with pytest.raises(NotTold):
+@pytest.mark.parametrize("mode", ["annotate", "restart"])
+def test_an_attempt_after_a_failure_repeats_nothing_that_went_well(
+    api: KubernetesApi, account: Path, mode: str
+) -> None:
+    made = cluster(account, mode)
+    api.failures = {5: 500}  # three lists and a patch go well, and so do the third patch and the Events
+    with pytest.raises(NotTold, match="answered 500"):
         made.tell(notice(), lambda: None)
-    assert len(api.patches) == 1
-    made.tell(notice(), lambda: None)
-    made.tell(notice(), lambda: None)
-    assert len(api.patches) == 4
-    assert len({str(patch) for _, _, patch in api.patches}) == 1, "the pods are restarted once"
+    assert [name for _, name, _ in api.patches] == ["tts", "tts-edge"], "one that fails holds up no other"
+    for _ in range(2):
+        made.tell(notice(), lambda: None)
+    assert [name for _, name, _ in api.patches] == ["tts", "tts-edge", "tts-gpu"], "each pod is restarted once"
+    assert [one["involvedObject"]["name"] for one in api.events] == ["tts", "tts-edge", "tts-gpu"]
 
 
-def test_rejections_and_withdrawals_change_nothing(api: KubernetesApi, account: Path) -> None:
-    made = cluster(account, "annotate")
-    made.tell(notice(facts.RevisionRejected(ModelId("a"), R, "s", "key", "why")), lambda: None)
-    made.tell(notice(facts.Unpublished(ModelId("a"), R, "s", "why")), lambda: None)
-    assert not api.seen
+def test_two_workers_that_tell_of_one_moment_restart_once(api: KubernetesApi, account: Path) -> None:
+    clock = VirtualClock()
+    for model in ("alice", "bob"):
+        cluster(account, "restart", clock).tell(notice(published(model, 1_700_000_000.0)), lambda: None)
+    assert len(api.patches) == 3
+
+
+@pytest.mark.parametrize("mode", ["annotate", "restart"])
+def test_without_the_right_to_make_events_all_workloads_are_seen_to(
+    api: KubernetesApi, account: Path, mode: str
+) -> None:
+    api.forbidden = {"/events"}
+    told: list[Fact] = []
+    cluster(account, mode, observe=told.append).tell(notice(), lambda: None)
+    assert len(api.patches) == 3
+    assert len([one for one in api.seen if one.path.endswith("/events")]) == 1, "one refusal is enough"
+    reason = "Kubernetes' API answered 403: see the Role in docs/notifications.md"
+    assert told == [facts.WorkloadEventsLost(ModelId("alice"), "published", 3, reason)]
+
+
+def test_what_may_not_be_listed_holds_up_no_other(api: KubernetesApi, account: Path) -> None:
+    api.forbidden = {"/deployments"}
+    with pytest.raises(NotTold, match="answered 403"):
+        cluster(account, "restart").tell(notice(), lambda: None)
+    assert [name for _, name, _ in api.patches] == ["tts-gpu", "tts-edge"]
+    api.forbidden = {"/deployments", "/statefulsets", "/daemonsets"}
+    for fact in (published(), REJECTED):
+        with pytest.raises(NotTold, match="answered 403"):
+            cluster(account, "restart").tell(notice(fact), lambda: None)
+
+
+@pytest.mark.parametrize("mode", ["annotate", "restart"])
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        (REJECTED, ("Warning", "ModelRejected", f"revision {R} of model alice is refused: bad bytes")),
+        (
+            facts.Unpublished(ModelId("alice"), R, "s", "it left"),
+            ("Normal", "ModelUnpublished", "model alice is withdrawn: it left"),
+        ),
+    ],
+)
+def test_rejections_and_withdrawals_are_told_by_events_alone(
+    api: KubernetesApi, account: Path, mode: str, fact: Fact, said: tuple[str, str, str]
+) -> None:
+    cluster(account, mode).tell(notice(fact), lambda: None)
+    assert not api.patches
+    assert {one["involvedObject"]["name"] for one in api.events} == {"tts", "tts-gpu", "tts-edge"}
+    assert {(one["type"], one["reason"], one["message"]) for one in api.events} == {said}
+
+
+def test_a_rejection_whose_events_cannot_be_made_is_refused_not_repeated(api: KubernetesApi, account: Path) -> None:
+    api.failures = {5: 500}
+    told: list[Fact] = []
+    with pytest.raises(NoticeRefused, match="Events could not be made: Kubernetes' API answered 500"):
+        cluster(account, "annotate", observe=told.append).tell(notice(REJECTED), lambda: None)
+    assert len(api.events) == 1
+    assert [fact.count for fact in told if isinstance(fact, facts.WorkloadEventsLost)] == [2]
+
+
+def test_a_rollback_is_told_as_one(api: KubernetesApi, account: Path) -> None:
+    rolled_back = replace(published(), pinned=True, rolled_back=True)
+    cluster(account, "restart").tell(notice(rolled_back), lambda: None)
+    assert {(one["type"], one["reason"], one["message"]) for one in api.events} == {
+        ("Normal", "ModelRolledBack", f"restarted: model alice is back at revision {R}")
+    }
 
 
 @pytest.mark.parametrize(
@@ -136,7 +216,7 @@ def test_an_api_that_refuses_or_fails_is_tried_again(api: KubernetesApi, account
     api.failures = {1: status}
     with pytest.raises(NotTold, match=told):
         made.tell(notice(), lambda: None)
-    assert len(api.seen) == 1, "the client itself does not repeat it"
+    assert len([one for one in api.seen if one.path.endswith("/deployments")]) == 1, "the client does not repeat it"
 
 
 def test_an_api_that_is_not_there_is_tried_again(

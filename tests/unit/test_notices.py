@@ -11,7 +11,7 @@ import pytest
 from modelsync.core import facts
 from modelsync.core.addresses import refusal
 from modelsync.core.circuit import OPEN_SECONDS, THRESHOLD, Circuit
-from modelsync.core.cluster import annotate_patch, annotation_of, restart_patch
+from modelsync.core.cluster import SEEN_AT, Remark, Workload, annotate_patch, annotation_of, remark, restart_patch
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Status, notifications_check
@@ -60,6 +60,8 @@ def test_a_publication_is_told_as_a_cloud_event() -> None:
             "event_at": "2023-11-14T22:13:19.500Z",
             "files": 2,
             "size_bytes": 10,
+            "pinned": False,
+            "rolled_back": False,
         },
     }
     assert json.loads(json.dumps(event)) == event
@@ -69,6 +71,15 @@ def test_a_publication_tells_who_signed_it() -> None:
     notice = notice_of(replace(PUBLISHED, signer="CN=build server"), 0.0)
     assert notice is not None
     assert cloud_event(notice, ORIGIN)["data"]["signer"] == "CN=build server"
+
+
+def test_a_machine_can_tell_a_rollback() -> None:
+    notice = notice_of(replace(PUBLISHED, pinned=True, rolled_back=True), 0.0)
+    assert notice is not None
+    data = cloud_event(notice, ORIGIN)["data"]
+    assert (data["pinned"], data["rolled_back"]) == (True, True)
+    variables = hook_variables(notice, ORIGIN)
+    assert (variables["MODELSYNC_PINNED"], variables["MODELSYNC_ROLLED_BACK"]) == ("true", "true")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +127,7 @@ def test_the_variables_of_a_hook_are_all_and_only_those_that_are_named() -> None
     assert variables["MODELSYNC_EVENT"] == Happening.REJECTED
     assert (variables["MODELSYNC_PATH"], variables["MODELSYNC_RULE"]) == ("/models/de/alice", "checksum")
     assert variables["MODELSYNC_PREVIOUS"] == ""
+    assert (variables["MODELSYNC_PINNED"], variables["MODELSYNC_ROLLED_BACK"]) == ("", "")
 
 
 def finished(outcome: Outcome, *, overdue: bool = False) -> facts.SyncFinished:
@@ -227,13 +239,54 @@ def test_other_names_get_a_likeness_that_no_other_model_has() -> None:
         assert re.fullmatch(r"modelsync\.io/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", annotation)
 
 
-def test_a_restart_is_the_one_of_kubectl_and_the_same_for_the_same_notice() -> None:
-    notice = notice_of(PUBLISHED, 0.0)
-    assert notice is not None
-    annotations = {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20.500Z"}
-    assert restart_patch(notice) == {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-    (annotations,) = annotate_patch(notice)["metadata"].values()
-    assert annotations == {annotation_of(A): NEW}
+def workload(**annotations: str) -> Workload:
+    return Workload("Deployment", "tts", "uid", annotations)
+
+
+def test_a_restart_is_the_one_of_kubectl_and_puts_on_record_when_it_was() -> None:
+    stamp = "2023-11-14T22:13:20.500Z"
+    patch = restart_patch(workload(), NOW - 3, NOW)
+    assert patch == {
+        "metadata": {"annotations": {SEEN_AT: stamp}},
+        "spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("stamp", "due"),
+    [
+        ("2023-11-14T22:13:20.500Z", False),
+        ("2023-11-14T23:13:21+01:00", False),
+        ("2023-11-14T22:13:20.499Z", True),
+        ("yesterday", True),
+        ("9999999-01-01", True),
+    ],
+)
+def test_pods_that_were_restarted_since_are_not_restarted_again(stamp: str, due: bool) -> None:  # noqa: FBT001
+    assert (restart_patch(workload(**{SEEN_AT: stamp}), NOW, NOW + 5) is not None) is due
+
+
+def test_a_workload_gets_the_annotations_that_it_has_not() -> None:
+    there = {annotation_of(A): NEW, annotation_of(ModelId("bob")): OLD}
+    assert annotate_patch(workload(**there), {A: NEW}) is None
+    assert annotate_patch(workload(**there), {A: NEW, ModelId("bob"): NEW}) == {
+        "metadata": {"annotations": {annotation_of(ModelId("bob")): NEW}}
+    }
+
+
+def test_an_event_on_a_workload_says_what_happened() -> None:
+    notices = [
+        notice_of(fact, NOW) for fact in (PUBLISHED, replace(PUBLISHED, rolled_back=True), REJECTED, UNPUBLISHED)
+    ]
+    assert [remark(notice, "annotated") for notice in notices if notice is not None] == [
+        Remark("Normal", "ModelPublished", f"annotated: model de/alice is at revision {NEW}"),
+        Remark("Normal", "ModelRolledBack", f"annotated: model de/alice is back at revision {NEW}"),
+        Remark("Warning", "ModelRejected", f"revision {NEW} of model de/alice is refused: bad bytes"),
+        Remark("Normal", "ModelUnpublished", "model de/alice is withdrawn: it left"),
+    ]
+    long = notice_of(replace(REJECTED, reason="x" * 5000), NOW)
+    assert long is not None
+    assert len(remark(long, "").message) == 1000
 
 
 def test_receivers_that_cannot_be_told_degrade_health() -> None:

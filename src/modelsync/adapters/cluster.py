@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from modelsync.adapters.network import one_line
-from modelsync.core.cluster import annotate_patch, restart_patch
+from modelsync.core.cluster import Remark, Workload, annotate_patch, remark, restart_patch
+from modelsync.core.facts import WorkloadEventsLost
 from modelsync.core.notices import Happening, Notice
 from modelsync.errors import ConfigurationError, NoticeRefused, NotTold
-from modelsync.ports import Clock
+from modelsync.ports import Clock, Observer
 from modelsync.ports.telling import Attend
 
 _KINDS = {"Deployment": "deployment", "StatefulSet": "stateful_set", "DaemonSet": "daemon_set"}
@@ -41,11 +41,11 @@ class ClusterOptions:
 
 
 class Cluster:
-    """Implements `ports.telling.Receiver`: acts on publications alone."""
+    """Implements `ports.telling.Receiver`: publications change workloads; of everything an Event tells."""
 
     name = "kubernetes"
 
-    def __init__(self, options: ClusterOptions, clock: Clock) -> None:
+    def __init__(self, options: ClusterOptions, clock: Clock, observe: Observer) -> None:
         """Find the cluster.
 
         Raises:
@@ -53,6 +53,7 @@ class Cluster:
         """
         self._options = options
         self._clock = clock
+        self._observe = observe
         self._acted_at = float("-inf")
         try:
             self._namespace = (options.account / "namespace").read_text().strip()
@@ -63,17 +64,23 @@ class Cluster:
             raise ConfigurationError(f"KUBERNETES_NOTIFY needs a service account's token: {one_line(error)}") from error
 
     def tell(self, notice: Notice, attend: Attend) -> None:
-        """Patch what is selected, and put an event on each."""
+        """Bring what is selected to a publication, and put an Event on each.
+
+        All workloads are seen to before the first Event, and one that is refused does not keep others from theirs.
+        What was seen to already is left alone, so that another attempt repeats nothing.
+        """
         if notice.happening is not Happening.PUBLISHED:
+            self._only_remark(notice, attend)
             return
         if self._options.mode == "annotate":
-            self._patch_all(notice, annotate_patch(notice), attend)
+            revisions = {notice.model: notice.revision}
+            self._patch_all(notice, lambda workload: annotate_patch(workload, revisions), attend)
             return
         if notice.at <= self._acted_at:
             return  # pods that were restarted after it have found it
         self._settle(attend)
         began = self._clock.now()
-        self._patch_all(notice, restart_patch(notice), attend)
+        self._patch_all(notice, lambda workload: restart_patch(workload, notice.at, began), attend)
         self._acted_at = began
 
     def _settle(self, attend: Attend) -> None:
@@ -82,52 +89,111 @@ class Cluster:
             attend()
             self._clock.wait(threading.Event(), min(left, _TICK_SECONDS))
 
-    def _patch_all(self, notice: Notice, patch: dict[str, Any], attend: Attend) -> None:
-        found = 0
-        with _translated():
-            for kind, method in _KINDS.items():
-                listing = getattr(self._apps, f"list_namespaced_{method}")(
-                    self._namespace, label_selector=self._options.selector, limit=_PAGE, _request_timeout=_TIMEOUTS
+    def _only_remark(self, notice: Notice, attend: Attend) -> None:
+        found = self._selected()
+        if found.refusal is not None:
+            raise found.refusal
+        lost = self._remark_all(notice, found.workloads, attend)
+        if lost is not None:
+            raise NoticeRefused(f"Events could not be made: {lost}")
+
+    def _patch_all(
+        self, notice: Notice, patch_for: Callable[[Workload], dict[str, Any] | None], attend: Attend
+    ) -> None:
+        found = self._selected()
+        patched, refusal = [], found.refusal
+        for workload in found.workloads:
+            attend()
+            if (patch := patch_for(workload)) is None:
+                continue
+            try:
+                self._patch(workload, patch)
+            except _Refused as error:
+                refusal = error
+            else:
+                patched.append(workload)
+        self._remark_all(notice, patched, attend)
+        if refusal is not None:
+            raise refusal
+
+    def _selected(self) -> _Selected:
+        """All workloads that the selector names, as far as they may be listed."""
+        workloads: list[Workload] = []
+        refusal: _Refused | None = None
+        for kind, method in _KINDS.items():
+            try:
+                listing = _call(
+                    getattr(self._apps, f"list_namespaced_{method}"),
+                    self._namespace,
+                    label_selector=self._options.selector,
+                    limit=_PAGE,
                 )
-                for workload in listing.items:
-                    attend()
-                    found += 1
-                    getattr(self._apps, f"patch_namespaced_{method}")(
-                        workload.metadata.name,
-                        self._namespace,
-                        patch,
-                        _content_type="application/strategic-merge-patch+json",
-                        _request_timeout=_TIMEOUTS,
-                    )
-                    self._core.create_namespaced_event(
-                        self._namespace, self._event(notice, kind, workload.metadata), _request_timeout=_TIMEOUTS
-                    )
-        if not found:
+            except _Refused as error:
+                refusal = error
+                continue
+            for item in listing.items:
+                about = item.metadata
+                workloads.append(Workload(kind, about.name, about.uid, about.annotations or {}))
+        if not workloads and refusal is None:
             raise NoticeRefused(
                 f"no Deployment, StatefulSet or DaemonSet in namespace {self._namespace} has the labels of"
                 " KUBERNETES_SELECTOR"
             )
+        return _Selected(workloads, refusal)
 
-    def _event(self, notice: Notice, kind: str, workload: Any) -> dict[str, Any]:
+    def _patch(self, workload: Workload, patch: dict[str, Any]) -> None:
+        _call(
+            getattr(self._apps, f"patch_namespaced_{_KINDS[workload.kind]}"),
+            workload.name,
+            self._namespace,
+            patch,
+            _content_type="application/strategic-merge-patch+json",
+        )
+
+    def _remark_all(self, notice: Notice, workloads: Sequence[Workload], attend: Attend) -> str | None:
+        """Put an Event on each workload, until one cannot be made: say why. They are no reason to do anything again."""
+        said = remark(notice, "restarted" if self._options.mode == "restart" else "annotated")
+        for number, workload in enumerate(workloads):
+            attend()
+            try:
+                _call(self._core.create_namespaced_event, self._namespace, self._event(said, workload))
+            except NotTold as error:
+                lost = len(workloads) - number
+                self._observe(WorkloadEventsLost(notice.model, notice.happening, lost, str(error)))
+                return str(error)
+        return None
+
+    def _event(self, said: Remark, workload: Workload) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        done = "restarted" if self._options.mode == "restart" else "annotated"
         return {
             "metadata": {"generateName": "modelsync-", "namespace": self._namespace},
             "involvedObject": {
                 "apiVersion": "apps/v1",
-                "kind": kind,
+                "kind": workload.kind,
                 "name": workload.name,
                 "namespace": self._namespace,
                 "uid": workload.uid,
             },
-            "type": "Normal",
-            "reason": "ModelPublished",
-            "message": f"{done}: model {notice.model} is at revision {notice.revision}",
+            "type": said.type,
+            "reason": said.reason,
+            "message": said.message,
             "source": {"component": "modelsync"},
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,
         }
+
+
+class _Refused(NotTold):
+    """The API answered, and would not have this one call: others may go well."""
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """Workloads, and why there may be more of them."""
+
+    workloads: Sequence[Workload]
+    refusal: _Refused | None
 
 
 def _clients(account: Path) -> tuple[Any, Any]:
@@ -145,15 +211,20 @@ def _clients(account: Path) -> tuple[Any, Any]:
     return client.AppsV1Api(api), client.CoreV1Api(api)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
+def _call(call: Callable[..., Any], *about: Any, **more: Any) -> Any:
+    """Ask the API.
+
+    Raises:
+        _Refused: it answered with an error.
+        NotTold: it did not answer.
+    """
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 
     try:
-        yield
+        return call(*about, **more, _request_timeout=_TIMEOUTS)
     except ApiException as error:
         advice = ": see the Role in docs/notifications.md" if error.status in {401, 403} else ""
-        raise NotTold(f"Kubernetes' API answered {error.status}{advice}") from error
+        raise _Refused(f"Kubernetes' API answered {error.status}{advice}") from error
     except (HTTPError, OSError, ValueError) as error:
         raise NotTold(f"Kubernetes' API cannot be asked: {one_line(error)}") from error

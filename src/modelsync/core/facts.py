@@ -120,7 +120,19 @@ class FileVerified:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Readers see the revision from now on. `event_at`: when S3 says the change was made, if an event told of it."""
+    """Readers see the revision from now on.
+
+    Attributes:
+        model, revision, sync_id: what, and which sync did it.
+        previous: what readers saw before.
+        files, size_bytes: how much it is.
+        published_at: since when.
+        event_at: when S3 says the change was made, if an event told of it.
+        reason: in a sentence.
+        signer: who signed it, if that was asked for.
+        pinned: it stays so whatever the bucket has.
+        rolled_back: an operator went back to it.
+    """
 
     model: ModelId
     revision: Revision
@@ -132,6 +144,8 @@ class Published:
     event_at: float | None
     reason: str
     signer: str | None = None
+    pinned: bool = False
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +360,16 @@ class NoticeLost:
     model: ModelId
     happening: str
     outcome: Literal["refused", "given_up", "dropped"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadEventsLost:
+    """So many Kubernetes Events of a notice could not be made; they are not tried again."""
+
+    model: ModelId
+    happening: str
+    count: int
     reason: str
 
 
@@ -581,6 +605,7 @@ Fact = (
     | NoticeTold
     | NoticeDelayed
     | NoticeLost
+    | WorkloadEventsLost
     | HookRan
     | CheckerReady
     | CheckerFailed

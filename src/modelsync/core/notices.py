@@ -17,7 +17,20 @@ from modelsync.core.words import instant
 CONTENT_TYPE = "application/cloudevents+json"
 HOOK_VARIABLES = frozenset(
     f"MODELSYNC_{name}"
-    for name in ("EVENT", "MODEL", "REVISION", "PREVIOUS", "PATH", "REASON", "RULE", "NOTICE_ID", "TIME", "SOURCE")
+    for name in (
+        "EVENT",
+        "MODEL",
+        "REVISION",
+        "PREVIOUS",
+        "PATH",
+        "REASON",
+        "RULE",
+        "PINNED",
+        "ROLLED_BACK",
+        "NOTICE_ID",
+        "TIME",
+        "SOURCE",
+    )  # fmt: skip
 )
 """What commands that we run find in their environment. They may run modelsync itself."""
 
@@ -45,6 +58,8 @@ class Notice:
         event_at: for `published`: when S3 says the change was made, if an event told of it.
         files, size_bytes: for `published`.
         signer: for `published`: who signed it, if that was asked for.
+        pinned: for `published`: it stays so whatever the bucket has.
+        rolled_back: for `published`: an operator went back to it.
     """
 
     id: str
@@ -59,6 +74,8 @@ class Notice:
     files: int | None = None
     size_bytes: int | None = None
     signer: str | None = None
+    pinned: bool | None = None
+    rolled_back: bool | None = None
 
 
 def notice_of(fact: Fact, now: float) -> Notice | None:
@@ -82,6 +99,8 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
                 files=done.files,
                 size_bytes=done.size_bytes,
                 signer=done.signer,
+                pinned=done.pinned,
+                rolled_back=done.rolled_back,
             )
         case facts.RevisionRejected(model, revision, sync_id, rule, reason):
             name = _id(Happening.REJECTED, model, revision, sync_id, now)
@@ -130,6 +149,8 @@ def cloud_event(notice: Notice, origin: Origin) -> dict[str, Any]:
         "files": notice.files,
         "size_bytes": notice.size_bytes,
         "signer": notice.signer,
+        "pinned": notice.pinned,
+        "rolled_back": notice.rolled_back,
     }
     return {
         "specversion": "1.0",
@@ -156,8 +177,14 @@ def hook_variables(notice: Notice, origin: Origin) -> dict[str, str]:
         "NOTICE_ID": notice.id,
         "TIME": rfc3339(notice.at),
         "SOURCE": origin.source,
+        "PINNED": _flag(notice.pinned),
+        "ROLLED_BACK": _flag(notice.rolled_back),
     }
     return {f"MODELSYNC_{name}": value for name, value in values.items()}
+
+
+def _flag(value: bool | None) -> str:  # noqa: FBT001 - None: it does not apply
+    return "" if value is None else str(value).lower()
 
 
 def rfc3339(seconds: float) -> str:

@@ -41,7 +41,7 @@ def build_teller(settings: Settings, observe: Observer, heard: Callable[[Notice]
         from modelsync.adapters.cluster import Cluster, ClusterOptions
 
         chosen = ClusterOptions(settings.kubernetes_notify, settings.kubernetes_selector or "")
-        receivers.append(Cluster(chosen, SystemClock()))
+        receivers.append(Cluster(chosen, SystemClock(), observe))
     return Teller(receivers, clock=SystemClock(), observe=observe, heard=heard)
 
 
