@@ -30,7 +30,7 @@ HOOK_VARIABLES = frozenset(
         "NOTICE_ID",
         "TIME",
         "SOURCE",
-    )  # fmt: skip
+    )
 )
 """What commands that we run find in their environment. They may run modelsync itself."""
 
