@@ -27,7 +27,7 @@ from modelsync.core.names import ModelId
 from modelsync.core.notices import Origin
 from modelsync.core.objects import Revision
 from modelsync.ports import Observer
-from modelsync.service.parts import FanOut
+from modelsync.service.fanout import FanOut
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.events import EventStream

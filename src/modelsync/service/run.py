@@ -30,7 +30,8 @@ from modelsync.core.names import ModelId
 from modelsync.core.rollback import Overridden
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
-from modelsync.service.parts import FanOut, Parts, build_parts, preflight
+from modelsync.service.fanout import FanOut
+from modelsync.service.parts import Parts, build_parts, preflight
 from modelsync.service.telling import build_teller
 from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
