@@ -26,6 +26,7 @@ from modelsync.core.notices import (
     cloud_event,
     hook_variables,
     notice_of,
+    sighting,
 )
 from modelsync.core.objects import Revision
 from modelsync.core.rollout import Consumer, Rollout, rollout
@@ -82,6 +83,22 @@ def test_a_machine_can_tell_a_rollback() -> None:
     assert (variables["MODELSYNC_PINNED"], variables["MODELSYNC_ROLLED_BACK"]) == ("true", "true")
 
 
+def test_what_another_process_published_has_the_id_that_it_has_there() -> None:
+    told = notice_of(PUBLISHED, 0.0)
+    seen = facts.PublicationSeen(A, NEW, OLD, NOW, pinned=True, rolled_back=True)
+    found = sighting(seen)
+    assert told is not None
+    assert (found.id, found.at, found.previous) == (told.id, told.at, OLD)
+    assert (found.pinned, found.rolled_back) == (True, True)
+    assert notice_of(seen, NOW) is None, "who published it tells of it"
+    assert activity_of(seen, 9.0) == Activity(
+        NOW, "published", "rolled back by another process; found by a comparison", A, NEW
+    )
+    other = activity_of(replace(seen, rolled_back=False), 9.0)
+    assert other is not None
+    assert other.reason == "published by another process; found by a comparison"
+
+
 @pytest.mark.parametrize(
     ("fact", "kind", "data"),
     [
@@ -112,7 +129,6 @@ def test_a_notice_has_one_id_for_ever_and_another_happening_another() -> None:
         PUBLISHED,
         replace(PUBLISHED, revision=OLD),
         replace(PUBLISHED, published_at=NOW + 1),
-        replace(PUBLISHED, sync_id="s2"),
         REJECTED,
         UNPUBLISHED,
     ]

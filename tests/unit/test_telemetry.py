@@ -52,6 +52,7 @@ ALL = [
     facts.KeyRefused("why"),
     finished(Outcome.SUCCESS),
     facts.ModelKnown(A, R, 1.0),
+    facts.PublicationSeen(A, R, None, 1.0, pinned=True, rolled_back=True),
     facts.RefusalKnown(ModelId("b"), "why"),
     facts.ModelAbsent(ModelId("c")),
     facts.PushStage(A, "upload", 2, 10),

@@ -257,6 +257,7 @@ class ModelKnown:
         in_step: the bucket has it too, or the model is pinned.
         pinned: it stays so whatever the bucket has.
         unsigned: why it counts as signed by nobody, where that was asked for.
+        rolled_back: an operator went back to it.
     """
 
     model: ModelId
@@ -266,6 +267,19 @@ class ModelKnown:
     in_step: bool = False
     pinned: bool = False
     unsigned: str | None = None
+    rolled_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationSeen:
+    """A comparison found what another process has published; `previous`: what readers saw before, as far as known."""
+
+    model: ModelId
+    revision: Revision
+    previous: Revision | None
+    published_at: float
+    pinned: bool
+    rolled_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -595,6 +609,7 @@ Fact = (
     | KeyRefused
     | SyncFinished
     | ModelKnown
+    | PublicationSeen
     | RefusalKnown
     | ModelAbsent
     | PushStage

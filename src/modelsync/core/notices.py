@@ -88,7 +88,7 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
     match fact:
         case facts.Published() as done:
             return Notice(
-                id=_id(Happening.PUBLISHED, done.model, done.revision, done.sync_id, done.published_at),
+                id=_id(Happening.PUBLISHED, done.model, done.revision, done.published_at),
                 happening=Happening.PUBLISHED,
                 model=done.model,
                 revision=done.revision,
@@ -113,6 +113,21 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
             return Notice(name, Happening.UNPUBLISHED, model, revision, now, reason)
         case _:
             return None
+
+
+def sighting(seen: facts.PublicationSeen) -> Notice:
+    """The notice of a publication that another process made: with the id that it has there."""
+    return Notice(
+        id=_id(Happening.PUBLISHED, seen.model, seen.revision, seen.published_at),
+        happening=Happening.PUBLISHED,
+        model=seen.model,
+        revision=seen.revision,
+        at=seen.published_at,
+        reason=f"{'rolled back' if seen.rolled_back else 'published'} by another process; found by a comparison",
+        previous=seen.previous,
+        pinned=seen.pinned,
+        rolled_back=seen.rolled_back,
+    )
 
 
 def _id(*parts: object) -> str:
@@ -205,7 +220,8 @@ class Activity:
 
 def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901 - one case for each kind of fact
     """What people see of a fact in the log of activity, if anything."""
-    if (notice := notice_of(fact, now)) is not None:
+    notice = sighting(fact) if isinstance(fact, facts.PublicationSeen) else notice_of(fact, now)
+    if notice is not None:
         return Activity(notice.at, notice.happening, notice.reason, notice.model, notice.revision)
     match fact:
         case facts.SyncFinished(model=model, outcome=Outcome.ERROR, reason=reason, revision=revision):

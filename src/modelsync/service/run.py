@@ -19,6 +19,7 @@ from modelsync.app.models import Models
 from modelsync.app.overrides import Overrides
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
+from modelsync.app.sightings import Sightings
 from modelsync.app.supervisor import Supervisor
 from modelsync.app.teller import Teller
 from modelsync.app.worker import Worker
@@ -83,7 +84,7 @@ class Service:
         metrics = Metrics(board.models, consuming.rollouts)
         sinks = [metrics, FactLogger(), feed, *sinks]
         teller = build_teller(settings, FanOut([board, *sinks]), feed.notice)
-        parts = build_parts(configuration, board=board, sinks=[*sinks, teller])
+        parts = build_parts(configuration, board=board, sinks=[*sinks, teller, Sightings(FanOut(sinks))])
         preflight(parts)
         reconciler = Reconciler(
             comparison=parts.comparison,

@@ -127,6 +127,9 @@ class FactLogger:
                 say("info", "published", model=model, revision=revision, sync_id=sync_id, previous=done.previous,
                     files=done.files, size_bytes=done.size_bytes, event_to_publish_seconds=late,
                     reason=done.reason)  # fmt: skip
+            case facts.PublicationSeen(model, revision, previous, published_at):
+                say("info", "published by another process", model=model, revision=revision, previous=previous,
+                    published_at=published_at, pinned=fact.pinned, rolled_back=fact.rolled_back)  # fmt: skip
             case facts.SignatureJudged(model, revision, sync_id, signer, unsigned):
                 say("warning" if unsigned else "info", "unsigned" if unsigned else "signed", model=model,
                     revision=revision, sync_id=sync_id, signer=signer, reason=unsigned)  # fmt: skip
