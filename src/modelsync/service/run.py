@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from modelsync import __version__
 from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.sqs import SqsQueue, sqs_client
+from modelsync.adapters.volume import LocalVolume
 from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
 from modelsync.app.consumers import Consumers
@@ -62,6 +63,7 @@ class Service:
     wakes: SimpleQueue[str]
     teller: Teller
     feed: Feed
+    consuming: Consumers
     stop: threading.Event
 
     @classmethod
@@ -80,7 +82,7 @@ class Service:
         """
         clock, settings = SystemClock(), configuration.settings
         board, feed = Board(clock), Feed(clock, options.origin(settings))
-        consuming = Consumers(clock, board.models)
+        consuming = Consumers(LocalVolume(settings.models_base_path), clock, board.models)
         metrics = Metrics(board.models, consuming.rollouts)
         sinks = [metrics, FactLogger(), feed, *sinks]
         teller = build_teller(settings, FanOut([board, *sinks]), feed.notice)
@@ -112,7 +114,7 @@ class Service:
         stop = threading.Event()
         http_options = options.http(configuration.settings)
         http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token)))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, stop)
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, consuming, stop)
 
     def run(self) -> int:
         """Run until `stop` is called or a loop fails; return the exit code."""
@@ -150,6 +152,8 @@ class Service:
         janitor = Janitor(parts.volume, parts.clock, parts.observe)
         spawn("janitor", janitor.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         spawn("collect", parts.collector.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
+        if options.http(self.configuration.settings).token is not None:
+            spawn("consumers", self.consuming.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         if (rate := self.configuration.settings.scrub_bytes_per_second) > 0:
             scrubber = Scrubber(
                 volume=parts.volume, dirty=parts.dirty, clock=parts.clock, observe=parts.observe, bytes_per_second=rate
