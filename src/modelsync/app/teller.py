@@ -56,6 +56,11 @@ class Teller:
             for outbox in self._outboxes:
                 outbox.put(notice)
 
+    @property
+    def has_receivers(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self._outboxes)
+
     def start(self, supervisor: Supervisor) -> None:
         """Begin to tell, in threads under the supervisor."""
         for outbox in self._outboxes:

@@ -27,6 +27,7 @@ from modelsync.app.worker import Worker
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
+from modelsync.core.grace import TELL_SECONDS, share
 from modelsync.core.health import Status, queue_check
 from modelsync.core.names import ModelId
 from modelsync.core.rollback import Overridden
@@ -45,9 +46,7 @@ _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
 COMPARE = "compare"
-_TELL_SECONDS = 5.0  # of the grace, for notices that wait
 _BUSY_PATIENCE_SECONDS = 10.0
-_PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
 @dataclass
@@ -164,27 +163,27 @@ class Service:
             spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
 
     def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
-        """Stop receiving, let running syncs finish or park them, return messages, in that order."""
-        now = self.parts.clock.monotonic()
-        park_at = now + grace_seconds - min(_PARK_SECONDS, grace_seconds / 2)
+        """Stop receiving, let running syncs finish or park them, return messages, tell of it all, in that order."""
+        now, grace = self.parts.clock.monotonic(), share(grace_seconds, telling=self.teller.has_receivers)
+        work_until = now + grace.work_seconds
         draining.set()
-        if not self.parts.dirty.drain(park_at):
+        if not self.parts.dirty.drain(now + grace.park_seconds):
             stop.set()
             self.parts.store.close()
-            self.parts.dirty.drain(now + grace_seconds)
-        self.supervisor.join("receive-", now + grace_seconds)
+            self.parts.dirty.drain(work_until)
+        self.supervisor.join("receive-", work_until)
         stop.set()
         # Side by side, and no longer than the grace: a queue that hangs must not hold the others' messages.
         releases = [threading.Thread(target=consumer.release, daemon=True) for consumer in self.consumers]
         for release in releases:
             release.start()
         for release in releases:
-            release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
+            release.join(max(work_until - self.parts.clock.monotonic(), 0.0))
         for loop in ("scrub", "collect"):
-            self.supervisor.join(loop, now + grace_seconds)
+            self.supervisor.join(loop, work_until)
         self.parts.close()
         left_seconds = now + grace_seconds - self.parts.clock.monotonic()
-        self.teller.finish(self.supervisor, max(min(left_seconds, _TELL_SECONDS), 0.0))
+        self.teller.finish(self.supervisor, max(min(left_seconds, TELL_SECONDS), 0.0))
         self.feed.close()
         self.http.stop()
 
