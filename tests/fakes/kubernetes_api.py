@@ -16,8 +16,11 @@ _PLURALS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemons
 
 
 class KubernetesApi(LoopbackServer):
-    """Verbs: `add`. What was done is in `patches` and `events`, and shows in later lists. `failures`: which
-    request, from 1, is answered with which status; `forbidden`: what is, each time, by the end of its path."""
+    """Verbs: `add`, `restart` (as kubectl does), `strip` (of annotations, as some controllers do).
+
+    What was done is in `patches` and `events`, and shows in later lists. `failures`: which request, from 1, is answered
+    with which status; `forbidden`: what is, each time, by the end of its path.
+    """
 
     def __init__(self, account: Path, token: str = "service-account") -> None:
         authority = trustme.CA()
@@ -33,12 +36,22 @@ class KubernetesApi(LoopbackServer):
         self.events: list[Any] = []
         self._token = token
         self._workloads: dict[str, dict[str, str]] = {plural: {} for plural in _PLURALS}
+        self._made_at: dict[tuple[str, str], str] = {}
         self._annotations: dict[tuple[str, str], dict[str, str]] = {}
+        self._pods: dict[tuple[str, str], dict[str, str]] = {}
         super().__init__(tls)
 
-    def add(self, plural: str, name: str, label: str) -> None:
+    def add(self, plural: str, name: str, label: str, made_at: str = "2020-01-01T00:00:00Z") -> None:
         """Make a workload with one label."""
         self._workloads[plural][name] = label
+        self._made_at[plural, name] = made_at
+
+    def restart(self, plural: str, name: str, at: str) -> None:
+        self._pods.setdefault((plural, name), {})["kubectl.kubernetes.io/restartedAt"] = at
+
+    def strip(self) -> None:
+        self._annotations.clear()
+        self._pods.clear()
 
     def answer(self, request: Request) -> Answer:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -56,8 +69,9 @@ class KubernetesApi(LoopbackServer):
                     return _answer(415, {"kind": "Status"})
                 patch = json.loads(request.body)
                 self.patches.append((plural, name, patch))
-                told = patch.get("metadata", {}).get("annotations", {})
-                self._annotations.setdefault((plural, name), {}).update(told)
+                self._annotations.setdefault((plural, name), {}).update(_annotations(patch))
+                pods = patch.get("spec", {}).get("template", {})
+                self._pods.setdefault((plural, name), {}).update(_annotations(pods))
                 return _answer(200, self._workload(plural, name))
             case "POST", ["api", "v1", "namespaces", space, "events"] if space == NAMESPACE:
                 self.events.append(json.loads(request.body))
@@ -70,15 +84,25 @@ class KubernetesApi(LoopbackServer):
         return _answer(200, {"kind": f"{_PLURALS[plural]}List", "apiVersion": "apps/v1", "items": items})
 
     def _workload(self, plural: str, name: str) -> dict[str, Any]:
-        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c"}]}}
-        annotations = self._annotations.get((plural, name))
-        about = {"name": name, "uid": f"uid-of-{name}", **({"annotations": annotations} if annotations else {})}
+        pods = {"labels": {"a": "b"}, "annotations": self._pods.get((plural, name))}
+        template = {"metadata": pods, "spec": {"containers": [{"name": "c"}]}}
+        about = {
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "creationTimestamp": self._made_at[plural, name],
+            "annotations": self._annotations.get((plural, name)),
+        }
         return {
             "kind": _PLURALS[plural],
             "apiVersion": "apps/v1",
             "metadata": about,
             "spec": {"selector": {"matchLabels": {"a": "b"}}, "serviceName": "s", "template": template},
         }
+
+
+def _annotations(document: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = document.get("metadata", {}).get("annotations", {})
+    return found
 
 
 def _answer(status: int, document: Any) -> Answer:

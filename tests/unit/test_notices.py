@@ -11,7 +11,19 @@ import pytest
 from modelsync.core import facts
 from modelsync.core.addresses import refusal
 from modelsync.core.circuit import OPEN_SECONDS, THRESHOLD, Circuit
-from modelsync.core.cluster import SEEN_AT, Remark, Workload, annotate_patch, annotation_of, remark, restart_patch
+from modelsync.core.cluster import (
+    SEEN_AT,
+    Remark,
+    Standing,
+    Workload,
+    aligned,
+    annotate_patch,
+    annotation_of,
+    latest,
+    overdue,
+    remark,
+    restart_patch,
+)
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Status, notifications_check
@@ -288,6 +300,36 @@ def test_a_workload_gets_the_annotations_that_it_has_not() -> None:
     assert annotate_patch(workload(**there), {A: NEW, ModelId("bob"): NEW}) == {
         "metadata": {"annotations": {annotation_of(ModelId("bob")): NEW}}
     }
+
+
+@pytest.mark.parametrize(
+    ("started_at", "stamp", "due"),
+    [
+        (NOW - 5, None, True),
+        (NOW, None, False),
+        (NOW - 5, "2023-11-14T22:13:20.500Z", False),
+        (NOW - 5, "2023-11-14T22:13:20.400Z", True),
+        (NOW, "2023-11-14T22:13:20.400Z", False),
+    ],
+)
+def test_pods_are_overdue_that_nobody_started_since_a_publication(
+    started_at: float,
+    stamp: str | None,
+    due: bool,  # noqa: FBT001
+) -> None:
+    annotations = {} if stamp is None else {SEEN_AT: stamp}
+    assert overdue(Workload("Deployment", "tts", "uid", annotations, started_at), NOW) is due
+
+
+def test_an_event_says_that_a_workload_was_behind() -> None:
+    assert aligned("restarted", "a, b") == Remark(
+        "Normal", "ModelsAligned", "restarted: it was behind what is published of a, b"
+    )
+
+
+def test_those_that_were_published_last_come_first() -> None:
+    published = {ModelId(name): Standing(NEW, at) for name, at in {"a": 1.0, "b": 3.0, "c": 2.0, "d": 2.0}.items()}
+    assert list(latest(published, 3)) == ["b", "c", "d"]
 
 
 def test_an_event_on_a_workload_says_what_happened() -> None:

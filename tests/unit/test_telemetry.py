@@ -63,7 +63,7 @@ ALL = [
     facts.NoticeTold("webhook-1 (https://h/…)", "n", A, "published", 1),
     facts.NoticeDelayed("webhook-1 (https://h/…)", "n", A, "why", 1, 0.5),
     facts.NoticeLost("webhook-1 (https://h/…)", "n", A, "published", "dropped", "why"),
-    facts.WorkloadEventsLost(A, "published", 2, "why"),
+    facts.WorkloadEventsLost("ModelPublished", 2, "why"),
     facts.HookRan("notify", A, "failed", 3, 0.5, "said"),
     facts.CheckerReady("why"),
     facts.CheckerFailed("gate-crash", "why", "m.onnx"),

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from modelsync.adapters.network import one_line
-from modelsync.core.cluster import Remark, Workload, annotate_patch, remark, restart_patch
+from modelsync.core.cluster import (
+    RESTARTED_AT,
+    Remark,
+    Standing,
+    Workload,
+    aligned,
+    annotate_patch,
+    latest,
+    overdue,
+    remark,
+    restart_patch,
+    seconds_of,
+)
 from modelsync.core.facts import WorkloadEventsLost
+from modelsync.core.names import ModelId
 from modelsync.core.notices import Happening, Notice
+from modelsync.core.words import some
 from modelsync.errors import ConfigurationError, NoticeRefused, NotTold
 from modelsync.ports import Clock, Observer
 from modelsync.ports.telling import Attend
@@ -20,6 +35,8 @@ from modelsync.ports.telling import Attend
 _KINDS = {"Deployment": "deployment", "StatefulSet": "stateful_set", "DaemonSet": "daemon_set"}
 _TIMEOUTS = (5.0, 10.0)  # seconds to connect, and without a byte
 _PAGE = 500
+_MOST_ANNOTATIONS = 1000  # about 110 bytes each, of 256 KiB
+_DONE = {"annotate": "annotated", "restart": "restarted"}
 _TICK_SECONDS = 1.0
 
 
@@ -41,7 +58,7 @@ class ClusterOptions:
 
 
 class Cluster:
-    """Implements `ports.telling.Receiver`: publications change workloads; of everything an Event tells."""
+    """Implements `ports.telling.Receiver` and `Follower`: publications change workloads, and Events tell of all."""
 
     name = "kubernetes"
 
@@ -55,6 +72,8 @@ class Cluster:
         self._clock = clock
         self._observe = observe
         self._acted_at = float("-inf")
+        self._restarted: dict[str, float] = {}  # by uid: others may take our annotations away, again and again
+        self._lock = threading.Lock()
         try:
             self._namespace = (options.account / "namespace").read_text().strip()
             self._apps, self._core = _clients(options.account)
@@ -72,16 +91,48 @@ class Cluster:
         if notice.happening is not Happening.PUBLISHED:
             self._only_remark(notice, attend)
             return
-        if self._options.mode == "annotate":
-            revisions = {notice.model: notice.revision}
-            self._patch_all(notice, lambda workload: annotate_patch(workload, revisions), attend)
+        said = remark(notice, _DONE[self._options.mode])
+        with self._alone(attend):
+            if self._options.mode == "annotate":
+                revisions = {notice.model: notice.revision}
+                self._patch_all(said, lambda workload: annotate_patch(workload, revisions), attend)
+                return
+            if notice.at <= self._acted_at:
+                return  # pods that were restarted after it have found it
+            self._settle(attend)
+            began = self._clock.now()
+            self._patch_all(said, lambda workload: restart_patch(workload, notice.at, began), attend)
+            self._acted_at = began
+
+    def align(self, published: Mapping[ModelId, Standing], attend: Attend) -> None:
+        """Bring what is selected to what readers see: annotations that differ, pods older than a publication."""
+        newest = latest(published, _MOST_ANNOTATIONS)
+        if not newest:
             return
-        if notice.at <= self._acted_at:
-            return  # pods that were restarted after it have found it
-        self._settle(attend)
-        began = self._clock.now()
-        self._patch_all(notice, lambda workload: restart_patch(workload, notice.at, began), attend)
-        self._acted_at = began
+        said = aligned(_DONE[self._options.mode], some(newest))
+        revisions = {model: standing.revision for model, standing in newest.items()}
+        newest_at = max(standing.published_at for standing in newest.values())
+        now = self._clock.now()
+
+        def patch_for(workload: Workload) -> dict[str, Any] | None:
+            if self._options.mode == "annotate":
+                return annotate_patch(workload, revisions)
+            if not overdue(workload, newest_at) or self._restarted.get(workload.uid, float("-inf")) >= newest_at:
+                return None
+            return restart_patch(workload, newest_at, now)
+
+        with self._alone(attend):
+            self._patch_all(said, patch_for, attend)
+
+    @contextmanager
+    def _alone(self, attend: Attend) -> Iterator[None]:
+        """Nobody else of this process sees to the workloads meanwhile: what one does, the other finds done."""
+        while not self._lock.acquire(timeout=_TICK_SECONDS):
+            attend()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _settle(self, attend: Attend) -> None:
         until = self._clock.monotonic() + self._options.settle_seconds
@@ -93,15 +144,14 @@ class Cluster:
         found = self._selected()
         if found.refusal is not None:
             raise found.refusal
-        lost = self._remark_all(notice, found.workloads, attend)
+        lost = self._remark_all(remark(notice, ""), found.workloads, attend)
         if lost is not None:
             raise NoticeRefused(f"Events could not be made: {lost}")
 
-    def _patch_all(
-        self, notice: Notice, patch_for: Callable[[Workload], dict[str, Any] | None], attend: Attend
-    ) -> None:
+    def _patch_all(self, said: Remark, patch_for: Callable[[Workload], dict[str, Any] | None], attend: Attend) -> None:
         found = self._selected()
-        patched, refusal = [], found.refusal
+        patched: list[Workload] = []
+        failure: NotTold | None = found.refusal
         for workload in found.workloads:
             attend()
             if (patch := patch_for(workload)) is None:
@@ -109,12 +159,15 @@ class Cluster:
             try:
                 self._patch(workload, patch)
             except _Refused as error:
-                refusal = error
+                failure = error
+            except NotTold as error:
+                failure = error
+                break
             else:
                 patched.append(workload)
-        self._remark_all(notice, patched, attend)
-        if refusal is not None:
-            raise refusal
+        self._remark_all(said, patched, attend)
+        if failure is not None:
+            raise failure
 
     def _selected(self) -> _Selected:
         """All workloads that the selector names, as far as they may be listed."""
@@ -131,9 +184,7 @@ class Cluster:
             except _Refused as error:
                 refusal = error
                 continue
-            for item in listing.items:
-                about = item.metadata
-                workloads.append(Workload(kind, about.name, about.uid, about.annotations or {}))
+            workloads += [_workload(kind, item) for item in listing.items]
         if not workloads and refusal is None:
             raise NoticeRefused(
                 f"no Deployment, StatefulSet or DaemonSet in namespace {self._namespace} has the labels of"
@@ -149,17 +200,17 @@ class Cluster:
             patch,
             _content_type="application/strategic-merge-patch+json",
         )
+        self._restarted[workload.uid] = self._clock.now()
 
-    def _remark_all(self, notice: Notice, workloads: Sequence[Workload], attend: Attend) -> str | None:
+    def _remark_all(self, said: Remark, workloads: Sequence[Workload], attend: Attend) -> str | None:
         """Put an Event on each workload, until one cannot be made: say why. They are no reason to do anything again."""
-        said = remark(notice, "restarted" if self._options.mode == "restart" else "annotated")
         for number, workload in enumerate(workloads):
             attend()
             try:
                 _call(self._core.create_namespaced_event, self._namespace, self._event(said, workload))
             except NotTold as error:
                 lost = len(workloads) - number
-                self._observe(WorkloadEventsLost(notice.model, notice.happening, lost, str(error)))
+                self._observe(WorkloadEventsLost(said.reason, lost, str(error)))
                 return str(error)
         return None
 
@@ -194,6 +245,14 @@ class _Selected:
 
     workloads: Sequence[Workload]
     refusal: _Refused | None
+
+
+def _workload(kind: str, item: Any) -> Workload:
+    about, pods = item.metadata, item.spec.template.metadata
+    made_at = about.creation_timestamp.timestamp() if about.creation_timestamp else float("-inf")
+    restarted_at = seconds_of((pods.annotations or {}).get(RESTARTED_AT)) if pods else None
+    started_at = made_at if restarted_at is None else max(made_at, restarted_at)
+    return Workload(kind, about.name, about.uid, about.annotations or {}, started_at)
 
 
 def _clients(account: Path) -> tuple[Any, Any]:

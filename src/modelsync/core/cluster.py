@@ -24,12 +24,27 @@ _MESSAGE = 1000  # characters of an Event's message: 1,024 are allowed
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment, StatefulSet or DaemonSet. `annotations`: its own, not those of its pods."""
+    """A Deployment, StatefulSet or DaemonSet.
+
+    Attributes:
+        kind, name, uid: which one.
+        annotations: its own, not those of its pods.
+        started_at: when it was made, or its pods were restarted by anybody; seconds since the epoch.
+    """
 
     kind: str
     name: str
     uid: str
     annotations: Mapping[str, str]
+    started_at: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What readers see of a model, and since when."""
+
+    revision: Revision
+    published_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +87,29 @@ def restart_patch(workload: Workload, published_at: float, now: float) -> dict[s
     }
 
 
+def overdue(workload: Workload, published_at: float) -> bool:
+    """Whether pods may run what readers saw before: nobody has started them since, as far as that is on record."""
+    seen_at = seconds_of(workload.annotations.get(SEEN_AT))
+    return workload.started_at < published_at and (seen_at is None or seen_at < published_at)
+
+
+def latest(published: Mapping[ModelId, Standing], most: int) -> dict[ModelId, Standing]:
+    """Those that were published last: annotations have bounds."""
+    order = sorted(published, key=lambda model: (-published[model].published_at, model))
+    return {model: published[model] for model in order[:most]}
+
+
 def seconds_of(stamp: str | None) -> float | None:
     """A time as annotations have it, in seconds since the epoch; None if it is none."""
     try:
         return None if stamp is None else datetime.fromisoformat(stamp).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def aligned(done: str, models: str) -> Remark:
+    """What the Event says of a workload that missed a notice; `models`: which ones are published."""
+    return Remark("Normal", "ModelsAligned", f"{done}: it was behind what is published of {models}"[:_MESSAGE])
 
 
 def remark(notice: Notice, done: str) -> Remark:

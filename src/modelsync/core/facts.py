@@ -379,9 +379,8 @@ class NoticeLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadEventsLost:
-    """So many Kubernetes Events of a notice could not be made; they are not tried again."""
+    """So many Kubernetes Events could not be made; they are not tried again. `happening`: what they were to tell of."""
 
-    model: ModelId
     happening: str
     count: int
     reason: str

@@ -84,7 +84,7 @@ class Service:
         consuming = Consumers(LocalVolume(settings.models_base_path), clock, board.models)
         metrics = Metrics(board.models, consuming.rollouts)
         sinks = [metrics, FactLogger(), feed, *sinks]
-        teller = build_teller(settings, FanOut([board, *sinks]), feed.notice)
+        teller = build_teller(settings, FanOut([board, *sinks]), feed.notice, board.models)
         parts = build_parts(configuration, board=board, sinks=[*sinks, teller, Sightings(FanOut(sinks))])
         preflight(parts)
         reconciler = Reconciler(

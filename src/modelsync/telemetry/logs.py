@@ -169,8 +169,8 @@ class FactLogger:
                     started_at=found.started_at)  # fmt: skip
             case facts.NoticeTold() | facts.NoticeDelayed() | facts.NoticeLost() | facts.HookRan():
                 self._told(fact)
-            case facts.WorkloadEventsLost(model, happening, count, reason):
-                log("warning", "Kubernetes events lost", model=model, happening=happening, count=count, reason=reason)
+            case facts.WorkloadEventsLost(happening, count, reason):
+                log("warning", "Kubernetes events lost", happening=happening, count=count, reason=reason)
             case facts.ModelEvicted(model, revision, reason):
                 say("warning", "evicted", model=model, revision=revision, reason=reason)
             case facts.RevisionRemoved(model, revision, why, reason, size_bytes):
