@@ -161,6 +161,25 @@ def test_what_operators_do_by_command_is_told(setting: Setting, bucket: Any, tmp
     ]  # fmt: skip
 
 
+def test_what_consumers_reported_outlives_a_kill_of_the_worker(setting: Setting, bucket: Any) -> None:
+    put_voice(bucket, "alice", ALICE)
+    worker = setting.start(API_TOKEN="token")
+    worker.wait_ready()
+    worker.wait_published(1)
+    revision = worker.get("/api/v1/models/alice")[1]["revision"]
+    body = json.dumps({"consumer": "tts-0", "revision": revision}).encode()
+    request = urllib.request.Request(
+        f"{worker.url}/api/v1/models/alice/consumers", body, {"Authorization": "Bearer token"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 204
+    worker.end(signal.SIGKILL)
+    later = setting.start(API_TOKEN="token")
+    later.wait_ready()
+    assert later.get("/api/v1/models/alice")[1]["rollout"] == {"consumers": 1, "current": 1, "complete": True}
+    until(lambda: later.metric("consumers", model="alice", runs="current") == 1, "the metric")
+
+
 def test_a_command_waits_for_a_receiver_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telling, "_FLUSH_SECONDS", 0.2)
     told: list[Fact] = []

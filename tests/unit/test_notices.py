@@ -285,13 +285,20 @@ def test_a_restart_is_the_one_of_kubectl_and_puts_on_record_when_it_was() -> Non
     [
         ("2023-11-14T22:13:20.500Z", False),
         ("2023-11-14T23:13:21+01:00", False),
-        ("2023-11-14T22:13:20.499Z", True),
+        ("2023-11-14T22:13:20.498Z", True),
         ("yesterday", True),
         ("9999999-01-01", True),
     ],
 )
 def test_pods_that_were_restarted_since_are_not_restarted_again(stamp: str, due: bool) -> None:  # noqa: FBT001
     assert (restart_patch(workload(**{SEEN_AT: stamp}), NOW, NOW + 5) is not None) is due
+
+
+def test_a_stamp_that_is_cut_to_milliseconds_is_of_the_publication_that_it_was_made_for() -> None:
+    at = 1_700_000_000.123999
+    patch = restart_patch(workload(), at, at)
+    assert patch is not None
+    assert restart_patch(workload(**patch["metadata"]["annotations"]), at, at) is None
 
 
 def test_a_workload_gets_the_annotations_that_it_has_not() -> None:

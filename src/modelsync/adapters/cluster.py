@@ -112,14 +112,14 @@ class Cluster:
         said = aligned(_DONE[self._options.mode], some(newest))
         revisions = {model: standing.revision for model, standing in newest.items()}
         newest_at = max(standing.published_at for standing in newest.values())
-        now = self._clock.now()
 
         def patch_for(workload: Workload) -> dict[str, Any] | None:
             if self._options.mode == "annotate":
                 return annotate_patch(workload, revisions)
             if not overdue(workload, newest_at) or self._restarted.get(workload.uid, float("-inf")) >= newest_at:
                 return None
-            return restart_patch(workload, newest_at, now)
+            # Replicas that find the same at the same moment make the same patch: one restart.
+            return restart_patch(workload, newest_at, newest_at)
 
         with self._alone(attend):
             self._patch_all(said, patch_for, attend)

@@ -19,6 +19,7 @@ SEEN_AT = "modelsync.io/seen-at"
 _ANNOTATION = "revision-"
 _MOST = 63  # characters of an annotation's name, without its prefix
 _DIGEST = 8
+_STAMP_SECONDS = 0.001  # what a stamp is exact to
 _MESSAGE = 1000  # characters of an Event's message: 1,024 are allowed
 
 
@@ -77,8 +78,7 @@ def annotate_patch(workload: Workload, published: Mapping[ModelId, Revision]) ->
 
 def restart_patch(workload: Workload, published_at: float, now: float) -> dict[str, Any] | None:
     """Restart a workload's pods, as `kubectl rollout restart` does; None: they were, after the publication."""
-    seen_at = seconds_of(workload.annotations.get(SEEN_AT))
-    if seen_at is not None and seen_at >= published_at:
+    if _has_seen(workload, published_at):
         return None
     stamp = rfc3339(now)
     return {
@@ -89,8 +89,12 @@ def restart_patch(workload: Workload, published_at: float, now: float) -> dict[s
 
 def overdue(workload: Workload, published_at: float) -> bool:
     """Whether pods may run what readers saw before: nobody has started them since, as far as that is on record."""
+    return workload.started_at < published_at and not _has_seen(workload, published_at)
+
+
+def _has_seen(workload: Workload, published_at: float) -> bool:
     seen_at = seconds_of(workload.annotations.get(SEEN_AT))
-    return workload.started_at < published_at and (seen_at is None or seen_at < published_at)
+    return seen_at is not None and seen_at > published_at - _STAMP_SECONDS
 
 
 def latest(published: Mapping[ModelId, Standing], most: int) -> dict[ModelId, Standing]:
