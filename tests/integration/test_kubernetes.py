@@ -164,6 +164,9 @@ def test_what_may_not_be_listed_holds_up_no_other(api: KubernetesApi, account: P
     with pytest.raises(NotTold, match="answered 403"):
         cluster(account, "restart").tell(notice(), lambda: None)
     assert [name for _, name, _ in api.patches] == ["tts-gpu", "tts-edge"]
+    with pytest.raises(NoticeRefused, match="Events could not be made: Kubernetes' API answered 403"):
+        cluster(account, "restart").tell(notice(REJECTED), lambda: None)
+    assert [one["involvedObject"]["name"] for one in api.events[2:]] == ["tts-gpu", "tts-edge"]
     api.forbidden = {"/deployments", "/statefulsets", "/daemonsets"}
     for fact in (published(), REJECTED):
         with pytest.raises(NotTold, match="answered 403"):

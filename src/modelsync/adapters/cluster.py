@@ -142,10 +142,10 @@ class Cluster:
 
     def _only_remark(self, notice: Notice, attend: Attend) -> None:
         found = self._selected()
-        if found.refusal is not None:
+        if found.refusal is not None and not found.workloads:
             raise found.refusal
-        lost = self._remark_all(remark(notice, ""), found.workloads, attend)
-        if lost is not None:
+        lost = self._remark_all(remark(notice, ""), found.workloads, attend) or found.refusal
+        if lost is not None:  # another attempt would repeat those that were made
             raise NoticeRefused(f"Events could not be made: {lost}")
 
     def _patch_all(self, said: Remark, patch_for: Callable[[Workload], dict[str, Any] | None], attend: Attend) -> None:
