@@ -159,6 +159,7 @@ class Comparison:
                     settled,
                     pinned=pinned,
                     unsigned=current.unsigned if rules.signers else None,
+                    rolled_back=current.rolled_back,
                 )
             )
 

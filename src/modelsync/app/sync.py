@@ -376,6 +376,7 @@ class ModelSync:
                 event_at=work.event_at,
                 reason=reason,
                 signer=current.signer,
+                pinned=current.pin is not None,
             )
         )
         self._tell(work, revision, verdict)

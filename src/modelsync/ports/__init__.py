@@ -29,6 +29,7 @@ from modelsync.core.objects import RemoteObject, Revision, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.core.retention import Holding, Holdings
+from modelsync.core.rollout import Consumer
 from modelsync.core.verify import Entry
 
 Answer = TypeVar("Answer")
@@ -424,6 +425,30 @@ class Volume(Protocol):
 
     def weigh(self, held: Holding) -> Holding:
         """Fill in a directory's size and last use."""
+        ...
+
+    def consumers(self, model: ModelId) -> Sequence[Consumer]:
+        """What consumers of a model reported, each the last time, however long ago."""
+        ...
+
+    def report(self, model: ModelId, consumer: Consumer, most: int) -> bool:
+        """Put a consumer's report in place of its last one, atomically; needs no writer's lock.
+
+        Args:
+            model: what it uses.
+            consumer: what it says.
+            most: consumers that the model may have; replicas that count at the same moment may let in a few more.
+
+        Returns:
+            False if that many others are there.
+
+        Raises:
+            NotPossible: the volume has nothing of the model.
+        """
+        ...
+
+    def forget_consumers(self, model: ModelId, gone: Iterable[Consumer]) -> None:
+        """Remove reports; fine if they are not there."""
         ...
 
     def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
