@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelsync.app.checksums import COMBINED, Composite, Crc, Hasher, combine, crc64nvme_hasher, crc_base64, hasher
+from modelsync.app.cuts import cuts
 from modelsync.app.in_order import InOrder
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
@@ -79,14 +80,8 @@ class FileFetch:
 
     def _cuts(self, demand: Expected) -> Iterator[Sequence[int]]:
         """How the object may have been cut into parts when it was uploaded, of those not tried yet."""
-        return self._tried.setdefault(demand, self._possible_cuts(demand))
-
-    def _possible_cuts(self, demand: Expected) -> Iterator[Sequence[int]]:
-        """Most uploads have parts of one size, which costs one request; else each part is asked for."""
-        for exactly in (False, True):
-            sizes = self._source.part_sizes(self._planned, demand.parts, exactly=exactly)
-            if sizes is not None and sum(sizes) == self._planned.object.size_bytes:
-                yield sizes
+        ask = partial(self._source.part_size, self._planned, count=demand.parts)
+        return self._tried.setdefault(demand, cuts(self._planned.object.size_bytes, demand.parts, ask))
 
     def _bring(self, span: Span, recorded: Part | None) -> FileRecord | None:
         """Take a part that is there already and still is what arrived, or fetch it."""
@@ -133,7 +128,9 @@ class FileFetch:
         details = self._details
         if details is None:
             raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
-        held = [self._hold_against(demand, details) for demand in demands_on(details, self._planned)]
+        proof = Proof.SIZE.value
+        for demand in demands_on(details, self._planned):
+            proof = self._hold_against(demand, details, arrived=proof != Proof.SIZE)
         self._staged.finish()
         record = FileRecord(
             path=self._planned.path,
@@ -141,7 +138,7 @@ class FileFetch:
             etag=self._planned.object.etag,
             version_id=details.version_id or self._planned.object.version_id,
             crc64nvme=f"{self._crc64nvme():016x}",
-            proof=held[-1],
+            proof=proof,
             sha256=self._planned.sha256,
         )
         context = self._context
@@ -152,14 +149,14 @@ class FileFetch:
         )
         return record
 
-    def _hold_against(self, demand: Expected, details: ObjectDetails) -> str:
-        """Prove the bytes; return by what."""
+    def _hold_against(self, demand: Expected, details: ObjectDetails, *, arrived: bool = False) -> str:
+        """Prove the bytes; return by what. `arrived`: they are known to be the bucket's."""
         if demand.parts:
             return self._hold_parts_against(demand, details)
         passed = self._from_parts(demand.proof) or self._in_order.value(demand)
         actual = passed or self._read_again(hasher(demand.proof))
         if actual != demand.value:
-            raise self._refuted(demand, actual)
+            raise self._refuted(demand, actual, arrived=arrived)
         return demand.label
 
     def _from_parts(self, proof: Proof) -> str | None:
@@ -189,9 +186,11 @@ class FileFetch:
             raise self._refuted(demand, actual)
         return demand.label
 
-    def _refuted(self, demand: Expected, actual: str) -> VerificationFailed:
+    def _refuted(self, demand: Expected, actual: str, *, arrived: bool = False) -> VerificationFailed:
         self._staged.discard()
-        return VerificationFailed(self._planned.path, proof=demand.label, expected=demand.value, actual=actual)
+        return VerificationFailed(
+            self._planned.path, proof=demand.label, expected=demand.value, actual=actual, arrived=arrived
+        )
 
     def _read_again(self, again: Hasher) -> str:
         """Compute a checksum from the file."""
