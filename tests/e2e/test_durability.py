@@ -98,7 +98,7 @@ def test_write_back_begins_while_bytes_arrive(setting: Setting, bucket: Any, rec
         own = [call for call in recorded if f"/files/{name}>" in call.said]
         [durable] = [call for call in own if call.name == "fsync"]
         begun = [call for call in own if call.name == "sync_file_range"]
-        assert all("SYNC_FILE_RANGE_WRITE)" in call.said for call in begun)
+        assert all("SYNC_FILE_RANGE_WRITE" in call.said for call in begun)
         assert all(call.ended < durable.began for call in begun)
         handed = sum(int(call.said.split(", ")[2]) for call in begun)
         assert handed > len(content) // 2, "the greater part"
