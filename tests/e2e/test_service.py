@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any
 
+import pytest
+
 from fakes.proxy import Proxy
 from modelsync.demo.reader import Reader
 from support.voices import put_voice
@@ -100,21 +102,25 @@ def test_sigterm_lets_a_short_download_finish(setting: Setting, bucket: Any, pro
     assert bucket.messages() == (0, 0)
 
 
-def test_sigkill_in_mid_download_loses_nothing(setting: Setting, bucket: Any, proxy: Proxy) -> None:
-    setting.environment |= {"TRANSFER_CONCURRENCY": "1"}
+@pytest.mark.parametrize("connections", [1, 4])
+def test_sigkill_in_mid_download_costs_at_most_a_part_per_connection(
+    setting: Setting, bucket: Any, proxy: Proxy, connections: int
+) -> None:
+    setting.environment |= {"TRANSFER_CONCURRENCY": str(connections)}
     worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     bucket.put("alice/config.json", b"{}")
-    proxy.hold_after_bytes = 20 << 20
-    bucket.put("alice/model.onnx", LARGE)
-    until(lambda: worker.metric("downloaded_bytes_total") >= 16 << 20, "a part to arrive")
+    weights = LARGE[: 16 << 20] * 2 * connections  # two parts for each connection
+    proxy.hold_after_bytes = 20 << 20  # of each: one part and a quarter
+    bucket.put("alice/model.onnx", weights)
+    until(lambda: worker.metric("downloaded_bytes_total") >= (20 * connections - 1) << 20, "a part for each")
     worker.end(signal.SIGKILL)
     assert not (setting.base / "alice").exists()
     proxy.release()
     again = setting.start(SETTLE_SECONDS="0")
     until((setting.base / "alice").exists, "the voice")
-    assert setting.read("alice") == {"model.onnx": LARGE, "config.json": b"{}"}
-    assert again.metric("downloaded_bytes_total") <= 33 << 20, "the first part was not fetched again"
+    assert setting.read("alice") == {"model.onnx": weights, "config.json": b"{}"}
+    assert again.metric("downloaded_bytes_total") <= (16 * connections << 20) + 2, "no more than what broke off"
     assert not list((setting.base / ".modelsync").rglob("staging")), "nothing is left over"
 
 
@@ -166,12 +172,16 @@ def test_a_first_start_without_s3_is_not_ready_but_lives_and_recovers(
     assert setting.read("alice") == ALICE
 
 
-def test_sighup_compares_now(setting: Setting, bucket: Any) -> None:
+@pytest.mark.parametrize("how", ["signal", "API"])
+def test_a_comparison_that_is_asked_for_begins_at_once(setting: Setting, bucket: Any, how: str) -> None:
     del setting.environment["SQS_MODEL_SYNC_QUEUE_URL"]
-    worker = setting.start()
+    worker = setting.start(API_TOKEN="a-token-for-writing")
     worker.wait_ready()
     put_voice(bucket, "alice", ALICE)
-    worker.send(signal.SIGHUP)
+    if how == "signal":
+        worker.send(signal.SIGHUP)
+    else:
+        assert "compared" in worker.post("/api/v1/reconcile", "a-token-for-writing")["reason"]
     worker.wait_published()
     assert setting.read("alice") == ALICE
 

@@ -22,6 +22,7 @@ from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.overrides import Overrides
+from modelsync.app.patience import Patience
 from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
@@ -29,6 +30,7 @@ from modelsync.app.settling import SettleOptions
 from modelsync.app.signatures import Signatures
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
+from modelsync.app.trouble import VolumeHealth
 from modelsync.app.verify import Verified, Verifier
 from modelsync.app.vetting import Vetting
 from modelsync.core.deletions import DeletionRules
@@ -43,6 +45,7 @@ from modelsync.ports.gate import Gate
 from modelsync.ports.signing import SignatureVerifier
 
 Told = TypeVar("Told")
+PATIENCE = Patience(attempts=3)
 
 
 class World:
@@ -78,6 +81,7 @@ class World:
         self.volume.check()
         self.facts: list[Fact] = []
         self.board = Board(self.clock)
+        self.volume_health = VolumeHealth(self.observe)
         self.namespace = Namespace()
         self.naming = naming or Naming()
         self.stop = threading.Event()
@@ -107,7 +111,12 @@ class World:
                 namespace=self.namespace,
                 clock=self.clock,
                 observe=self.observe,
-                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
+                options=DecideOptions(
+                    self.naming,
+                    SettleOptions(settle_seconds, stale_seconds),
+                    deletions=self.rules,
+                    patience=PATIENCE,
+                ),
                 in_force=in_force,
             ),
             breaker=self.breaker,
@@ -146,11 +155,13 @@ class World:
             clock=self.clock,
             observe=self.observe,
             in_force=in_force,
+            patience=PATIENCE,
         )
 
     def observe(self, fact: Fact, /) -> None:
         self.facts.append(fact)
         self.board(fact)
+        self.volume_health(fact)
 
     def told(self, kind: type[Told]) -> list[Told]:
         """All facts of a kind."""

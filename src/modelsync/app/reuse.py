@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from modelsync.app.progress import SyncContext
@@ -11,15 +13,18 @@ from modelsync.core.facts import BytesReused, ReuseRefused
 from modelsync.core.manifest import FileRecord
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.plan import Build, PlannedFile
-from modelsync.core.reuse import may_hard_link, same_bytes
-from modelsync.ports import Held, Staging, Volume
+from modelsync.core.proof import ObjectDetails
+from modelsync.core.reuse import may_hard_link, same_bytes, vouched_for
+from modelsync.errors import TryAgain
+from modelsync.ports import Held, ObjectStore, Staging, Volume
 
 
 class Reuser:
     """Finds them, over all models, and gives them to the revision in staging."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, store: ObjectStore) -> None:
         self._volume = volume
+        self._store = store
         self._verifier = Verifier(volume)
 
     def adopt(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
@@ -32,47 +37,49 @@ class Reuser:
             A record for each adopted file, by its path: with the proof that was made when the bytes arrived.
 
         Raises:
+            ObjectChanged: plan again.
             VolumeFailed: the file system refused.
             Stopped: the work is parked.
         """
         paths = [file.path for file in build.files]
         adopted: dict[RelPath, FileRecord] = {}
         for planned in build.files:
-            context.beat()
-            context.check()
-            for held in self._holders(planned, build, context):
+            context.tend()
+            for held, record in self._holders(planned, build, context):
                 if not self._is_whole(held, context):
                     continue
-                how = staging.adopt(planned.path, held, link=may_hard_link(planned.path, paths))
+                how = staging.adopt(planned.path, held, link=held.linkable and may_hard_link(planned.path, paths))
                 if how is not None:
-                    context.observe(
-                        BytesReused(context.model, context.sync_id, planned.path, held.record.size_bytes, how)
-                    )
-                    adopted[planned.path] = replace(
-                        held.record, path=planned.path, version_id=_version(planned, held, context.model)
-                    )
+                    context.observe(BytesReused(context.model, context.sync_id, planned.path, record.size_bytes, how))
+                    adopted[planned.path] = record
                     break
         return adopted
 
     def _is_whole(self, held: Held, context: SyncContext) -> bool:
-        def check(_count: int) -> None:
-            context.beat()
-            context.check()
-
-        finding = self._verifier.file(held.model, held.revision, held.record, check)
+        finding = self._verifier.file(held.model, held.revision, held.record, lambda _count: context.tend())
         if finding is not None and finding.kind is not Kind.UNREADABLE:  # what is gone was removed, most of the time
             context.observe(ReuseRefused(held.model, held.revision, context.sync_id, finding))
         return finding is None
 
-    def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> list[Held]:
-        """Those with the same bytes, the latest first."""
-        found = self._volume.find(planned.object.size_bytes, planned.object.etag)
-        return [
-            held
-            for held in reversed(found)
-            if (held.model, held.revision) != (context.model, build.revision)
-            and same_bytes(planned, held.record, same_model=held.model == context.model)
-        ]
+    def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> Iterator[tuple[Held, FileRecord]]:
+        """Those with the same bytes, the latest first, and what the file's record will be."""
+        remote = planned.object
+        found = self._volume.find(remote.size_bytes, remote.etag, planned.sha256, context.tend)
+        others = [held for held in reversed(found) if (held.model, held.revision) != (context.model, build.revision)]
+        alike = [held for held in others if same_bytes(planned, held.record, same_model=held.model == context.model)]
+        for held in alike:
+            yield held, replace(held.record, path=planned.path, version_id=_version(planned, held, context.model))
+        wanted = [held for held in others if held not in alike and held.record.sha256 == planned.sha256 is not None]
+        details = self._ask(planned) if wanted else None
+        for held in wanted:
+            if details is not None and vouched_for(planned, details, held.record):
+                version = details.version_id or remote.version_id
+                yield held, replace(held.record, path=planned.path, etag=remote.etag, version_id=version)
+
+    def _ask(self, planned: PlannedFile) -> ObjectDetails | None:
+        with suppress(TryAgain):  # it is fetched then, as patiently as any
+            return self._store.head(planned.object)
+        return None
 
 
 def _version(planned: PlannedFile, held: Held, model: ModelId) -> str | None:

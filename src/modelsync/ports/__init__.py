@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import (
@@ -29,7 +29,10 @@ from modelsync.core.objects import RemoteObject, Revision, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.core.retention import Holding, Holdings
+from modelsync.core.rollout import Consumer
 from modelsync.core.verify import Entry
+
+Answer = TypeVar("Answer")
 
 
 class Clock(Protocol):
@@ -65,7 +68,7 @@ class Listing:
     """A complete listing.
 
     Attributes:
-        objects: in key order.
+        objects: in key order, those that were wanted.
         at: seconds since the epoch by S3's own clock, when it answered.
     """
 
@@ -90,8 +93,21 @@ class Body(Protocol):
         ...
 
 
+class Patiently(Protocol):
+    """Makes a request, again and again as far as whoever waits for it has patience."""
+
+    def __call__(self, ask: Callable[[], Answer], /) -> Answer:
+        """Ask; what the last attempt raises comes through."""
+        ...
+
+
+def at_once(ask: Callable[[], Answer], /) -> Answer:
+    """Ask once. Implements `Patiently`."""
+    return ask()
+
+
 class ObjectStore(Protocol):
-    """A bucket, read-only. All methods are idempotent.
+    """A bucket, read-only. All methods are idempotent. Those that list make the request for each page by `patiently`.
 
     Raises, from every method:
         StoreUnavailable, StoreThrottled: try again.
@@ -100,15 +116,20 @@ class ObjectStore(Protocol):
         Stopped: `close` was called.
     """
 
-    def list(self, prefix: str) -> Listing:
-        """List all objects whose keys start with the prefix. Holds them in memory: for one model."""
+    def list(
+        self,
+        prefix: str,
+        patiently: Patiently = at_once,
+        wanted: Callable[[RemoteObject], bool] = lambda _: True,
+    ) -> Listing:
+        """List the objects whose keys start with the prefix and that are wanted. Holds them: for one model."""
         ...
 
-    def scan(self, prefix: str) -> Iterator[RemoteObject]:
-        """List as a stream, page by page, in key order. A page that fails ends it with an error."""
+    def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
+        """List as a stream, page by page, in key order. A page that fails for good ends it with an error."""
         ...
 
-    def uploads(self, prefix: str) -> Iterator[Upload]:
+    def uploads(self, prefix: str, patiently: Patiently = at_once) -> Iterator[Upload]:
         """List multipart uploads in progress whose keys start with the prefix, as a stream of bounded length.
 
         Raises:
@@ -125,19 +146,20 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
-        """Ask how an object was cut into parts when it was uploaded.
+    def part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
+        """Ask how large a part was that an object was uploaded in.
 
         Args:
             remote: the object.
+            number: the part's, from 1.
             count: the number of its parts, by its ETag or checksum.
-            exactly: ask for each part; else one request, and a guess from the first part's size.
 
         Returns:
-            The parts' sizes in bytes, or None if S3 does not say, or the guess cannot be.
+            The part's size in bytes, or None if S3 does not say.
 
         Raises:
             ObjectChanged: it is not the object that was listed.
+            Rejected: as from `open`.
         """
         ...
 
@@ -235,12 +257,8 @@ class StagedFile(Protocol):
         VolumeFailed: the file system refused.
     """
 
-    def done(self, check: Callable[[], None]) -> Sequence[Part]:
-        """Parts on disk whose bytes still have the checksum that they arrived with.
-
-        Args:
-            check: called while bytes are read; what it raises ends the reading.
-        """
+    def recorded(self) -> Sequence[Part]:
+        """Parts that an earlier attempt put on record: they count if the bytes there still have their checksums."""
         ...
 
     def write(self, offset: int, data: memoryview) -> None:
@@ -251,8 +269,12 @@ class StagedFile(Protocol):
         """Put on record that a part is written."""
         ...
 
-    def read(self) -> Iterator[memoryview]:
-        """The file's bytes in order, for checksums that parts cannot be combined to."""
+    def read(self, span: Span) -> Iterator[memoryview]:
+        """Bytes that are written, in order."""
+        ...
+
+    def keep_at_hand(self) -> None:
+        """Take note that what is written from now on will be read before the file is finished."""
         ...
 
     def finish(self) -> None:
@@ -270,11 +292,12 @@ class StagedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A published file: which one, and its record."""
+    """A published file: which one, and its record. `linkable`: its own revision allows it a second hard link."""
 
     model: ModelId
     revision: Revision
     record: FileRecord
+    linkable: bool
 
 
 class Staging(Protocol):
@@ -418,8 +441,41 @@ class Volume(Protocol):
         """Fill in a directory's size and last use."""
         ...
 
-    def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
-        """Published files of any model that have this size and ETag; some may be gone."""
+    def consumers(self, model: ModelId) -> Sequence[Consumer]:
+        """What consumers of a model reported, each the last time, however long ago."""
+        ...
+
+    def report(self, model: ModelId, consumer: Consumer, most: int) -> bool:
+        """Put a consumer's report in place of its last one, atomically; needs no writer's lock.
+
+        Args:
+            model: what it uses.
+            consumer: what it says.
+            most: consumers that the model may have; replicas that count at the same moment may let in a few more.
+
+        Returns:
+            False if that many others are there.
+
+        Raises:
+            NotPossible: the volume has nothing of the model.
+        """
+        ...
+
+    def forget_consumers(self, model: ModelId, gone: Iterable[Consumer]) -> None:
+        """Remove reports; fine if they are not there."""
+        ...
+
+    def find(self, size_bytes: int, etag: str, sha256: str | None, tend: Callable[[], None]) -> Sequence[Held]:
+        """Published files of any model that have this size, and this ETag or SHA-256; some may be gone.
+
+        The first call reads all manifests.
+
+        Args:
+            size_bytes: of the file.
+            etag: of the object.
+            sha256: in hex, where it is known.
+            tend: called every second or so; what it raises ends the search.
+        """
         ...
 
     def writer(self, model: ModelId) -> AbstractContextManager[Writer]:

@@ -22,31 +22,16 @@ from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
 from modelsync.app.sync import ModelSync
+from modelsync.app.trouble import VolumeHealth
 from modelsync.app.vetting import Vetting
 from modelsync.config import options
 from modelsync.config.load import Configuration
-from modelsync.core.facts import Fact
 from modelsync.core.plan import InForce
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.fanout import FanOut
 from modelsync.service.signing import signatures
 from modelsync.service.telling import publish_hook
-
-
-class FanOut:
-    """Implements `ports.Observer`: hands each fact to all sinks."""
-
-    def __init__(self, sinks: Sequence[Observer]) -> None:
-        self._sinks = list(sinks)
-
-    def add(self, sink: Observer) -> None:
-        """Tell one more sink, from now on."""
-        self._sinks.append(sink)
-
-    def __call__(self, fact: Fact, /) -> None:
-        """Hand a fact on."""
-        for sink in self._sinks:
-            sink(fact)
 
 
 @dataclass(frozen=True)
@@ -83,6 +68,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     settings = configuration.settings
     clock = SystemClock()
     observe = FanOut([board, *sinks])
+    observe.add(VolumeHealth(observe))
     session = AwsSession(options.aws(settings))
     store = S3Store(options.s3(settings), session, observe)
     volume = LocalVolume(settings.models_base_path, keep_refused=settings.quarantine_keep_files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from modelsync.adapters.volume.files import (
 from modelsync.adapters.volume.history import recall, remembered
 from modelsync.adapters.volume.holdings import holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, manifest_of
 from modelsync.adapters.volume.reading import chunks_of, entries_in
-from modelsync.adapters.volume.revisions import read_manifest, whole_directories, whole_directory
+from modelsync.adapters.volume.reports import remove_reports, reports_in, write_report
+from modelsync.adapters.volume.revisions import read_manifest, read_manifests, whole_directory
 from modelsync.adapters.volume.survey import glance, linked_revision, read_current, survey
 from modelsync.adapters.volume.trial import try_steps
 from modelsync.adapters.volume.writer import LocalWriter
@@ -34,8 +35,9 @@ from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Rec
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.core.retention import Holding, Holdings
+from modelsync.core.rollout import Consumer
 from modelsync.core.verify import Entry
-from modelsync.errors import FileUnreadable, ModelBusy, VolumeFailed, VolumeUnusable
+from modelsync.errors import FileUnreadable, ModelBusy, NotPossible, VolumeFailed, VolumeUnusable
 from modelsync.ports import Held, Space
 
 _LEFT_BEHIND_SECONDS = 300
@@ -54,7 +56,7 @@ class LocalVolume:
         self._models = self._own / "models"
         self._reconcile = self._own / "reconcile.json"
         self._scrub = self._own / "scrub.json"
-        self._index = ContentIndex(self._manifests)
+        self._index = ContentIndex(self._manifests, self._is_there)
 
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
@@ -172,18 +174,38 @@ class LocalVolume:
         with volume_errors(f"measure {held.name} of {held.model}"):
             return weighed(ModelPaths(self._base, held.model), held)
 
-    def find(self, size_bytes: int, etag: str) -> list[Held]:
-        """Published files of any model that have this size and ETag; some may be gone."""
+    def consumers(self, model: ModelId) -> list[Consumer]:
+        """What consumers of a model reported."""
+        with volume_errors(f"read what consumers of {model} report"):
+            return reports_in(ModelPaths(self._base, model))
+
+    def report(self, model: ModelId, consumer: Consumer, most: int) -> bool:
+        """Put a consumer's report in place of its last one."""
+        with volume_errors(f"write what consumers of {model} report"):
+            try:
+                return write_report(ModelPaths(self._base, model), consumer, most=most)
+            except FileNotFoundError as error:
+                self._base.stat()
+                raise NotPossible(f"{model} has no consumers: nothing of it is on the volume") from error
+
+    def forget_consumers(self, model: ModelId, gone: Iterable[Consumer]) -> None:
+        """Remove reports."""
+        with volume_errors(f"remove what consumers of {model} reported"):
+            remove_reports(ModelPaths(self._base, model), gone)
+
+    def find(self, size_bytes: int, etag: str, sha256: str | None, tend: Callable[[], None]) -> list[Held]:
+        """Published files of any model that have this size, and this ETag or SHA-256; some may be gone."""
+        contents = [(size_bytes, value) for value in (sha256, etag) if value]
         with volume_errors("read the manifests"):
-            return self._index.find(size_bytes, etag)
+            return self._index.find(contents, tend)
 
     def _manifests(self) -> Iterator[Manifest]:
-        for model in self.models():
-            paths = ModelPaths(self._base, model)
-            for revision in whole_directories(paths):
-                manifest = read_manifest(paths, revision)
-                if manifest is not None:
-                    yield manifest
+        return (manifest for model in self.models() for manifest in read_manifests(self._text, model))
+
+    def _is_there(self, held: Held) -> bool:
+        paths = ModelPaths(self._base, held.model)
+        usual = manifest_of(paths.revisions / held.revision)
+        return usual.exists() or whole_directory(paths, held.revision) is not None
 
     @contextmanager
     def writer(self, model: ModelId) -> Iterator[LocalWriter]:

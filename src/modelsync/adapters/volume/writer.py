@@ -19,7 +19,7 @@ from modelsync.adapters.volume.files import (
 from modelsync.adapters.volume.history import remember
 from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
 from modelsync.adapters.volume.revisions import free_directory, read_manifest, whole_directory
 from modelsync.adapters.volume.staging import LocalStaging
 from modelsync.adapters.volume.survey import linked_revision, read_current
@@ -139,6 +139,7 @@ class LocalWriter:
             directory = whole_directory(self._paths, damage.revision)
             if directory is not None:
                 replace_file(damage_of(directory), damage.to_json(), self._paths.home)
+        self._index.drop(damage.model, damage.revision)
 
     def protect(self, revision: Revision, path: RelPath) -> None:
         """Make a kept revision's file read-only again."""
@@ -150,7 +151,10 @@ class LocalWriter:
     def remove(self, name: str) -> bool:
         """Remove a directory of a revision that nobody sees or leases; tell whether it is gone."""
         with volume_errors(f"remove {name} of {self._paths.model}"):
-            return remove_holding(self._paths, name)
+            gone, revision = remove_holding(self._paths, name), revision_in(name)
+            if gone and whole_directory(self._paths, revision) is None:
+                self._index.drop(self._paths.model, revision)
+            return gone
 
     def forget(self) -> None:
         """Remove the records of a model that has left no revision."""
