@@ -225,7 +225,7 @@ def test_a_hook_sees_the_whole_revision_and_readers_do_not(hooked: Hooked) -> No
     seen = hooked.base.parent / "seen"
     hooked.hook(
         f'cd "$MODELSYNC_PATH" && find . -type f | sort > {seen}; cat model.onnx >> {seen};'
-        f" ls {hooked.base} >> {seen}; touch mess"
+        f" ls {hooked.base} >> {seen}; chmod u+w .; touch mess"
     )
     world.upload("alice", FILES)
     assert world.sync("alice").outcome is Outcome.SUCCESS
@@ -234,6 +234,9 @@ def test_a_hook_sees_the_whole_revision_and_readers_do_not(hooked: Hooked) -> No
     assert stat.S_IMODE((hooked.base / "alice" / "model.onnx").stat().st_mode) == 0o444
     assert "hook" in world.told(facts.SyncFinished)[-1].stages
 
+
+WRITABLE = 'find "$MODELSYNC_PATH" -type d -exec chmod u+w {} +'
+"""Who owns directories, or is root, writes to them all the same."""
 
 CHANGES = {
     "replaces": 'cd "$MODELSYNC_PATH"; printf evil > "$TMPDIR/x"; mv -f "$TMPDIR/x" model.onnx',
@@ -249,9 +252,9 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_a_hook_changes_is_not_published(hooked: Hooked, change: str, tmp_path: Path) -> None:
-    """As root, whom no mode binds; the next attempt starts from nothing."""
+    """Modes bind neither root nor the owner; the next attempt starts from nothing."""
     world = hooked.world
-    hooked.hook(f"TMPDIR={tmp_path}; {CHANGES[change]}; exit 0")
+    hooked.hook(f"TMPDIR={tmp_path}; {WRITABLE}; {CHANGES[change]}; exit 0")
     world.upload("alice", FILES)
     result = world.sync("alice")
     assert result.outcome is Outcome.REJECTED
@@ -284,7 +287,9 @@ def test_a_hard_link_that_comes_meanwhile_changes_nothing(hooked: Hooked, tmp_pa
 def test_a_worker_that_died_while_the_hook_looked_goes_on(hooked: Hooked) -> None:
     """It left directories in which nobody may write, and perhaps what the hook did to them."""
     world = hooked.world
-    hooked.hook(f'cd "$MODELSYNC_PATH"; rm -f model.onnx; ln -s {hooked.base.parent}/secret model.onnx; kill -9 $$')
+    hooked.hook(
+        f'{WRITABLE}; cd "$MODELSYNC_PATH"; rm -f model.onnx; ln -s {hooked.base.parent}/secret model.onnx; kill -9 $$'
+    )
     (hooked.base.parent / "secret").write_bytes(b"secret")
     world.upload("alice", FILES)
     assert world.sync("alice").outcome is Outcome.ERROR
@@ -309,7 +314,7 @@ def test_directories_that_nobody_may_write_to_are_removed_without_being_root(
         directory.chmod(0o555)
     root = os.geteuid() == 0
     if root:
-        for path in (tmp_path, *tmp_path.rglob("*")):
+        for path in reversed([tmp_path, *sorted(tmp_path.rglob("*"))]):  # what holds others last: root may not pass
             os.chown(path, 65534, 65534)
         os.seteuid(65534)
     try:
@@ -317,6 +322,7 @@ def test_directories_that_nobody_may_write_to_are_removed_without_being_root(
     finally:
         if root:
             os.seteuid(0)
+            os.chown(tmp_path, 0, 0)
     assert not Path("staging").exists()
 
 
