@@ -6,12 +6,14 @@ import errno
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from fakes.clock import VirtualClock
 from modelsync.adapters.volume import holdings as holdings_module
 from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import LeasesSeen, ModelEvicted, Outcome, RevisionRemoved
@@ -233,3 +235,39 @@ def test_a_withdrawn_model_is_deleted_only_when_its_readers_had_their_time(tmp_p
     assert world.sync("carol").outcome is Outcome.SUCCESS
     assert not old.exists()
     assert len(world.told(ModelEvicted)) == 1
+
+
+def test_a_lost_record_does_not_shorten_anybodys_time(tmp_path: Path) -> None:
+    world = World(tmp_path, retention=RetentionRules(keep=0, stale_seconds=900), clock=VirtualClock(time.time()))
+    publish(world, 1, 2)
+    for directory in (world.home("alice") / "revisions").iterdir():
+        os.utime(directory, (1, 1))  # they were made long ago
+    (world.home("alice") / "current.json").write_bytes(b"{")
+    world.collect()
+    assert len(directories(world)) == 2, "the first was superseded a second ago"
+    before, now = world.volume.history(ModelId("alice")), world.volume.linked(ModelId("alice"))
+    with world.volume.writer(ModelId("alice")) as writer:
+        writer.mend()
+    world.collect()
+    assert len(directories(world)) == 2
+    mended = world.volume.published(ModelId("alice")).current
+    assert mended is not None
+    assert {old.revision for old in mended.previous} == set(before) - {now}
+    world.rollback("alice")
+    assert world.read("alice") == files(1)
+
+
+def test_a_damaged_revision_that_was_superseded_a_moment_ago_stays_for_its_readers(tmp_path: Path) -> None:
+    world = World(tmp_path, retention=RetentionRules(keep=0, stale_seconds=900), clock=VirtualClock(time.time()))
+    publish(world, 1)
+    old = (tmp_path / "alice").resolve()
+    flip(old / "model.onnx")
+    world.settle("alice")
+    two_hours_ago = time.time() - 7200
+    os.utime(old.parent, (two_hours_ago, two_hours_ago))
+    publish(world, 2)
+    world.collect()
+    assert old.exists()
+    world.clock.advance(900)
+    world.collect()
+    assert not old.exists()

@@ -60,10 +60,17 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the volume has of one model: its record, and the directories of its revisions."""
+    """What the volume has of one model.
+
+    Attributes:
+        current: its record; None if there is none or it cannot be read.
+        directories: of its revisions.
+        changed_at: when its link was made or its record written, whatever came last, by the file system's clock.
+    """
 
     current: Current | None
     directories: tuple[Holding, ...] = ()
+    changed_at: float = 0.0
 
 
 class Why(StrEnum):
@@ -107,11 +114,11 @@ def retain(found: Holdings, rules: RetentionRules, *, now: float) -> list[Verdic
     current = found.current
     superseded = sorted(
         (held for held in found.directories if held.whole and not held.renamed and not _last(current, held)),
-        key=lambda held: (ended_at(current, held), held.name),
+        key=lambda held: (ended_at(found, held), held.made_at, held.name),
         reverse=True,
     )
     kept = {held.name for held in superseded[: rules.keep]}
-    return [_verdict(current, held, rules, now=now, counted=held.name in kept) for held in found.directories]
+    return [_verdict(found, held, rules, now=now, counted=held.name in kept) for held in found.directories]
 
 
 def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
@@ -142,17 +149,23 @@ def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
     ]
 
 
-def ended_at(current: Current | None, held: Holding) -> float:
-    """When readers saw a directory last, as far as is known: then its clock starts."""
-    if current is None:
-        return held.made_at
-    if _last(current, held):
-        return current.unpublished_at or current.published_at
-    if not held.whole:
-        repaired_at = current.published_at if current.revision == held.revision else 0.0
-        return max(held.made_at, repaired_at)
-    # By a worker's clock where there is a record; directories have the file server's.
-    return max((old.superseded_at for old in current.previous if old.revision == held.revision), default=held.made_at)
+def ended_at(found: Holdings, held: Holding) -> float:
+    """When readers saw a directory last, as far as is known: then its clock starts.
+
+    It is the latest moment that anything tells of. A worker's clock wrote the record; directories have the file
+    server's.
+    """
+    current = found.current
+    if current is None:  # if it was lost, nobody can say when this one was superseded: not after the last change
+        return max(held.made_at, found.changed_at)
+    ends = [old.superseded_at for old in current.previous if old.revision == held.revision]
+    if current.revision == held.revision:
+        ends.append(current.unpublished_at or current.published_at)
+        if not held.whole:  # a repair that died before its record was written has switched the link
+            ends.append(found.changed_at)
+    if not held.whole or not ends:
+        ends.append(held.made_at)
+    return max(ends)
 
 
 def _last(current: Current | None, held: Holding) -> bool:
@@ -160,7 +173,8 @@ def _last(current: Current | None, held: Holding) -> bool:
     return current is not None and held.whole and held.revision == current.revision
 
 
-def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, now: float, counted: bool) -> Verdict:
+def _verdict(found: Holdings, held: Holding, rules: RetentionRules, *, now: float, counted: bool) -> Verdict:
+    current = found.current
     if held.renamed:
         return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
     published = current is not None and current.unpublished_at is None
@@ -173,7 +187,7 @@ def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, n
     if held.leased:
         return Verdict(held, "a reader holds a lease on it")
     evicted = _last(current, held) and current is not None and current.evicted
-    age = now - ended_at(current, held)
+    age = now - ended_at(found, held)
     since = f"{duration(max(age, 0.0))} ago"
     if age < rules.stale_seconds:
         reason = f"out of use since {since}, and kept for {duration(rules.stale_seconds)}"

@@ -36,6 +36,15 @@ def holdings_of(paths: ModelPaths) -> tuple[Holding, ...]:
     return tuple(_holding(paths, name, linked) for name in names)
 
 
+def changed_at(paths: ModelPaths) -> float:
+    """When the model's link was made or its record written, whatever came last; 0 without both."""
+    found = 0.0
+    for path in (paths.link, paths.current):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = max(found, path.lstat().st_mtime)
+    return found
+
+
 def _holding(paths: ModelPaths, name: str, linked: str | None) -> Holding:
     directory = paths.revisions / name
     if name.startswith(TEMPORARY):

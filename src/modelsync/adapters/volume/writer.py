@@ -16,7 +16,7 @@ from modelsync.adapters.volume.files import (
     sync_directory,
     volume_errors,
 )
-from modelsync.adapters.volume.history import remember
+from modelsync.adapters.volume.history import newest_first, remember
 from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of
@@ -60,7 +60,11 @@ class LocalWriter:
             if manifest is None:
                 return
             switched_at = self._paths.link.lstat().st_mtime
-            previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
+            if current is None:  # lost: of the others nothing is known but that readers saw them, and not when
+                seen = newest_first(self._paths)
+                previous = tuple(Superseded(revision, switched_at) for revision in seen if revision != linked)
+            else:
+                previous = (Superseded(current.revision, switched_at), *current.previous)
             self.record(
                 Current(self._paths.model, linked, manifest.listing, switched_at, previous, signer=manifest.signer)
             )
