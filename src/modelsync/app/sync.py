@@ -39,6 +39,7 @@ from modelsync.core.objects import Revision, Snapshot
 from modelsync.core.plan import (
     Build,
     Decision,
+    Gone,
     Leave,
     Noop,
     Refuse,
@@ -181,8 +182,7 @@ class ModelSync:
         on_volume = self._volume.published(work.model)
         with context.stage("list"):
             look = self._decider.look(work.model)
-        if look.snapshot is not None:
-            on_volume = self._departures.back(on_volume, look, writer)
+        on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
             quiet_seconds = self._clock.monotonic() - work.heard_at
             decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds, wanted=work.wanted)
@@ -206,8 +206,8 @@ class ModelSync:
                 return self._departures.leave(decision, on_volume.current, look, writer)
             case Unpublish() if on_volume.current is not None:
                 return self._departures.unpublish(work, decision, on_volume.current, look, writer, context)
-            case _:
-                pass
+            case Gone():
+                self._departures.lapse(on_volume, look, writer)
         return as_result(decision, on_volume)
 
     def _build(

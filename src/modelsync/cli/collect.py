@@ -15,8 +15,9 @@ from modelsync.config.options import collect, logs
 from modelsync.core.facts import Fact, RevisionRemoved
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
-from modelsync.core.retention import Verdict
+from modelsync.core.retention import Holding, Kind, Verdict
 from modelsync.core.words import size
+from modelsync.errors import VolumeFailed
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
 
@@ -31,7 +32,7 @@ def collect_once(*, dry_run: bool, json: bool) -> int:
 
     Raises:
         ConfigurationError: it cannot start.
-        ModelSyncError: the volume failed.
+        ModelSyncError: the volume failed; what could be done was done, and told.
     """
     configuration = load(bucket=False)
     configure_logging(logs(configuration.settings))
@@ -46,11 +47,16 @@ def collect_once(*, dry_run: bool, json: bool) -> int:
             removed.add((fact.model, fact.revision))
 
     collector = Collector(volume, SystemClock(), observe, collect(configuration.settings))
-    verdicts = collector.plan()
+    verdicts, failed = collector.plan()
     if not dry_run:
-        collector.sweep(lambda: None)
+        try:
+            collector.sweep(lambda: None)
+        except VolumeFailed as error:
+            failed = error
     rows = [_Row(item, _word(item, removed, dry_run=dry_run)) for item in verdicts]
     _print(rows, json=json)
+    if failed is not None:
+        raise failed
     return 0
 
 
@@ -71,8 +77,13 @@ def _print(rows: Sequence[_Row], *, json: bool) -> None:
         return
     for row in rows:
         held = row.verdict.holding
-        sys.stdout.write(f"{row.word:<8}{held.model} {held.name} ({size(held.size_bytes)}): {row.verdict.reason}\n")
+        name = _name(held)
+        sys.stdout.write(f"{row.word:<8}{held.model} {name} ({size(held.size_bytes)}): {row.verdict.reason}\n")
     sys.stdout.write(f"{len(going)} of {len(rows)} revisions, {size(freed)}\n")
+
+
+def _name(held: Holding) -> str:
+    return held.name if held.kind is Kind.REVISION else held.place
 
 
 def _document(row: _Row) -> dict[str, object]:
@@ -80,7 +91,7 @@ def _document(row: _Row) -> dict[str, object]:
     return {
         "model": held.model,
         "revision": held.revision,
-        "directory": held.name,
+        "directory": _name(held),
         "size_bytes": held.size_bytes,
         "leased": held.leased,
         "verdict": row.word,

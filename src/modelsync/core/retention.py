@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from modelsync.core.layout import QUARANTINE, REVISIONS, STAGING
 from modelsync.core.manifest import Current
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -30,6 +31,14 @@ class RetentionRules:
     evict_current: bool = False
 
 
+class Kind(StrEnum):
+    """What a directory is: it stands in the folder of that name."""
+
+    REVISION = REVISIONS
+    STAGED = STAGING
+    REFUSED = QUARANTINE
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """A directory of a revision.
@@ -37,6 +46,7 @@ class Holding:
     Attributes:
         model, revision: what it holds.
         name: the directory's; a revision that was built anew has several.
+        kind: complete, in progress, or kept of a refusal.
         made_at: when it was last put together or set aside, in seconds since the epoch.
         linked: readers see it.
         whole: it can be used; else it was found damaged.
@@ -56,6 +66,12 @@ class Holding:
     renamed: bool = False
     size_bytes: int = 0
     used_at: float = 0.0
+    kind: Kind = Kind.REVISION
+
+    @property
+    def place(self) -> str:
+        """Where it is, below what is kept of its model."""
+        return f"{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,7 @@ class Why(StrEnum):
 class Rank(StrEnum):
     """What goes first when space is needed, in this order."""
 
+    REFUSED = "0 refused"
     SUPERSEDED = "1 superseded"
     GONE = "2 gone"
     CURRENT = "3 current"
@@ -113,7 +130,7 @@ def retain(found: Holdings, rules: RetentionRules, *, now: float) -> list[Verdic
     """Judge all directories of one model, in their order; `now` in seconds since the epoch."""
     current = found.current
     superseded = sorted(
-        (held for held in found.directories if held.whole and not held.renamed and not _last(current, held)),
+        (held for held in found.directories if _is_revision(held) and held.whole and not _last(current, held)),
         key=lambda held: (ended_at(found, held), held.made_at, held.name),
         reverse=True,
     )
@@ -132,21 +149,30 @@ def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
     leaving_bytes = sum(item.holding.size_bytes for item in found if item.leaving)
     order = sorted(
         (item for item in found if item.rank is not None),
-        key=lambda item: (item.rank or "", item.holding.used_at, item.holding.model, item.holding.name),
+        key=lambda item: (item.rank or "", item.holding.used_at, item.holding.model, item.holding.place),
     )
     chosen = set()
     for item in order:
         # What readers see stays while what was withdrawn before it is still to be freed.
         if need_bytes <= (leaving_bytes if item.rank is Rank.CURRENT else 0):
             break
-        chosen.add((item.holding.model, item.holding.name))
+        chosen.add((item.holding.model, item.holding.place))
         need_bytes -= item.holding.size_bytes
     return [
         replace(item, reason=f"space is needed: {item.reason}", remove=Why.SPACE, rank=None)
-        if (item.holding.model, item.holding.name) in chosen
+        if (item.holding.model, item.holding.place) in chosen
         else item
         for item in found
     ]
+
+
+def forgettable(found: Holdings) -> bool:
+    """Whether a model left the bucket and its readers, and nothing is left of it that could be of use."""
+    current = found.current
+    if current is not None and current.evicted:
+        return False  # whoever wants it back asks for it
+    left = current is not None and current.unpublished_at is not None and current.gone_since is not None
+    return left and all(held.kind is Kind.REFUSED for held in found.directories)
 
 
 def ended_at(found: Holdings, held: Holding) -> float:
@@ -170,13 +196,17 @@ def ended_at(found: Holdings, held: Holding) -> float:
 
 def _last(current: Current | None, held: Holding) -> bool:
     """Whether it is the one on record: what readers see, or saw last."""
-    return current is not None and held.whole and held.revision == current.revision
+    return current is not None and _is_revision(held) and held.whole and held.revision == current.revision
+
+
+def _is_revision(held: Holding) -> bool:
+    return held.kind is Kind.REVISION and not held.renamed
 
 
 def _verdict(found: Holdings, held: Holding, rules: RetentionRules, *, now: float, counted: bool) -> Verdict:
+    if not _is_revision(held):
+        return _no_revision(held, now=now)
     current = found.current
-    if held.renamed:
-        return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
     published = current is not None and current.unpublished_at is None
     if held.linked or (published and _last(current, held)):
         if current is not None and current.pin is not None:
@@ -201,3 +231,12 @@ def _verdict(found: Holdings, held: Holding, rules: RetentionRules, *, now: floa
     if counted:
         return Verdict(held, f"one of the last {rules.keep}, superseded {since}", rank=Rank.SUPERSEDED)
     return Verdict(held, f"superseded {since}, and no more one of the last {rules.keep}", Why.SUPERSEDED)
+
+
+def _no_revision(held: Holding, *, now: float) -> Verdict:
+    if held.renamed:
+        return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
+    if held.kind is Kind.REFUSED:
+        return Verdict(held, "kept of a refusal, to be looked into", rank=Rank.REFUSED)
+    # Whether the bucket still has it is for a sync to find out, which goes on with it or clears it.
+    return Verdict(held, f"a download in progress or parked, begun {duration(max(now - held.made_at, 0.0))} ago")

@@ -403,7 +403,10 @@ class Volume(Protocol):
         ...
 
     def holdings(self, model: ModelId) -> Holdings:
-        """What the volume has of a model. A lease that is seen counts as a use of its revision, for `weigh`."""
+        """What the volume has of a model. A lease that is seen counts as a use of its revision, for `weigh`.
+
+        Looks at leases, and removals, wait for each other within a process: none takes another for a reader.
+        """
         ...
 
     def weigh(self, held: Holding) -> Holding:
@@ -495,11 +498,11 @@ class Writer(Protocol):
         """Make a kept revision's file read-only again."""
         ...
 
-    def remove(self, name: str) -> bool:
+    def remove(self, held: Holding) -> bool:
         """Remove a directory of a revision: renamed away first, durably, then deleted.
 
         Args:
-            name: the directory's, as `Volume.holdings` tells it.
+            held: the directory, as `Volume.holdings` tells it.
 
         Returns:
             Whether it is gone. It is not if readers see it, lease it or, on NFS, have files of it open.
@@ -507,7 +510,7 @@ class Writer(Protocol):
         ...
 
     def forget(self) -> None:
-        """Remove the records of a model that has left no revision."""
+        """Remove the records of a model that has left no revision; the one of what readers saw goes last."""
         ...
 
     def record(self, current: Current) -> None:

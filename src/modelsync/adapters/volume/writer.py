@@ -26,6 +26,7 @@ from modelsync.adapters.volume.survey import linked_revision, read_current
 from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Superseded
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
+from modelsync.core.retention import Holding
 from modelsync.errors import Rejected, VolumeFailed
 
 KEEP_QUARANTINE_RECORDS = 20
@@ -151,17 +152,17 @@ class LocalWriter:
             if directory is not None:
                 make_read_only(files_of(directory) / path)
 
-    def remove(self, name: str) -> bool:
+    def remove(self, held: Holding) -> bool:
         """Remove a directory of a revision that nobody sees or leases; tell whether it is gone."""
-        with volume_errors(f"remove {name} of {self._paths.model}"):
-            return remove_holding(self._paths, name)
+        with volume_errors(f"remove {held.place} of {self._paths.model}"):
+            return remove_holding(self._paths, held)
 
     def forget(self) -> None:
-        """Remove the records of a model that has left no revision."""
+        """Remove the records of a model that has left no revision; after a crash the record tells that it is to go."""
         with volume_errors(f"forget {self._paths.model}"):
-            for name in names_in(self._paths.home):
-                if name != self._paths.lock.name:
-                    remove_tree(self._paths.home / name)
+            last = [self._paths.current.name, self._paths.lock.name]
+            for name in [*(name for name in names_in(self._paths.home) if name not in last), self._paths.current.name]:
+                remove_tree(self._paths.home / name)
 
     def record(self, current: Current) -> None:
         """Write the record alone."""
