@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from modelsync.app.progress import SyncContext
+from modelsync.app.space import Reservation
 from modelsync.app.verify import Verifier
 from modelsync.core.damage import Kind
 from modelsync.core.facts import BytesReused, ReuseRefused
@@ -15,6 +16,19 @@ from modelsync.core.reuse import may_hard_link, same_bytes
 from modelsync.ports import Held, Staging, Volume
 
 
+@dataclass(frozen=True)
+class Reused:
+    """What the volume has of a revision.
+
+    Attributes:
+        records: of the files that were adopted without taking space.
+        copies: by the paths of others, what they can be copied from.
+    """
+
+    records: dict[RelPath, FileRecord] = field(default_factory=dict)
+    copies: dict[RelPath, Held] = field(default_factory=dict)
+
+
 class Reuser:
     """Finds them, over all models, and gives them to the revision in staging."""
 
@@ -22,37 +36,56 @@ class Reuser:
         self._volume = volume
         self._verifier = Verifier(volume)
 
-    def adopt(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
-        """Adopt what can be adopted.
+    def share(self, build: Build, staging: Staging, context: SyncContext) -> Reused:
+        """Adopt what takes no space, and tell what could be copied.
 
         A file is read first and held against its record: what rotted on the disk, or was changed by
         hand, must not get into another revision, least of all by a link that shares its blocks.
-
-        Returns:
-            A record for each adopted file, by its path: with the proof that was made when the bytes arrived.
 
         Raises:
             VolumeFailed: the file system refused.
             Stopped: the work is parked.
         """
         paths = [file.path for file in build.files]
-        adopted: dict[RelPath, FileRecord] = {}
+        found = Reused()
         for planned in build.files:
-            context.beat()
-            context.check()
-            for held in self._holders(planned, build, context):
-                if not self._is_whole(held, context):
-                    continue
-                how = staging.adopt(planned.path, held, link=may_hard_link(planned.path, paths))
-                if how is not None:
-                    context.observe(
-                        BytesReused(context.model, context.sync_id, planned.path, held.record.size_bytes, how)
-                    )
-                    adopted[planned.path] = replace(
-                        held.record, path=planned.path, version_id=_version(planned, held, context.model)
-                    )
-                    break
+            context.tend()
+            held = next(
+                (held for held in self._holders(planned, build, context) if self._is_whole(held, context)), None
+            )
+            if held is None:
+                continue
+            how = staging.share(planned.path, held, link=may_hard_link(planned.path, paths))
+            if how is None:
+                found.copies[planned.path] = held
+            else:
+                found.records[planned.path] = self._adopted(planned, held, how, context)
+        return found
+
+    def copy(
+        self, build: Build, found: Reused, staging: Staging, context: SyncContext, reservation: Reservation
+    ) -> dict[RelPath, FileRecord]:
+        """Copy what can be copied; return a record for each adopted file, by its path.
+
+        It has the proof that was made when the bytes arrived.
+
+        Raises:
+            VolumeFailed: the file system refused.
+            Stopped: the work is parked.
+        """
+        adopted = dict(found.records)
+        for planned in build.files:
+            context.tend()
+            held = found.copies.get(planned.path)
+            if held is not None and staging.copy(planned.path, held):
+                reservation.allocated(planned.path)
+                adopted[planned.path] = self._adopted(planned, held, "copy", context)
         return adopted
+
+    @staticmethod
+    def _adopted(planned: PlannedFile, held: Held, how: str, context: SyncContext) -> FileRecord:
+        context.observe(BytesReused(context.model, context.sync_id, planned.path, held.record.size_bytes, how))
+        return replace(held.record, path=planned.path, version_id=_version(planned, held, context.model))
 
     def _is_whole(self, held: Held, context: SyncContext) -> bool:
         def check(_count: int) -> None:

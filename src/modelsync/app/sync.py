@@ -12,16 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from modelsync import __version__
 from modelsync.app.breaker import Breaker
+from modelsync.app.bring import Bringer
 from modelsync.app.decide import Decider, Look
 from modelsync.app.departures import Departures
 from modelsync.app.dirty import Work
 from modelsync.app.fetch import Fetcher
-from modelsync.app.mismatch import refuted, twice
+from modelsync.app.mismatch import refuted
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.result import SyncResult, as_result
-from modelsync.app.reuse import Reuser
 from modelsync.app.signatures import Signatures
-from modelsync.app.space import SpaceLedger
 from modelsync.app.vetting import Vetting
 from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import (
@@ -34,7 +33,7 @@ from modelsync.core.facts import (
 )
 from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, succeed
 from modelsync.core.manifest import Published as OnVolume
-from modelsync.core.names import ModelId, RelPath
+from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision, Snapshot
 from modelsync.core.plan import (
     Build,
@@ -99,7 +98,6 @@ class ModelSync:
     ) -> None:
         self._store = store
         self._volume = volume
-        self._fetcher = fetcher
         self._decider = decider
         self._departures = Departures(decider, breaker, observe)
         self._clock = clock
@@ -108,8 +106,7 @@ class ModelSync:
         self._options = options
         self._vetting = vetting
         self._signatures = signatures
-        self._reuser = Reuser(volume)
-        self._space = SpaceLedger(volume, options.space)
+        self.bring = Bringer(store, volume, fetcher, options.space)
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:
         """Bring one model up to date. Every error of ours becomes a result.
@@ -291,26 +288,6 @@ class ModelSync:
             raise ObjectChanged("a commit file came during the download")
         with suppress(TryAgain):  # the event asks for another look after this sync
             self._store.head(snapshot.commit)
-
-    def bring(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
-        """Bring all files of a revision into staging: from the volume where their bytes are, else from S3.
-
-        Raises:
-            ModelSyncError: as `Fetcher.fetch` says; VolumeFailed also where they do not fit.
-        """
-        with context.stage("reuse"):
-            reused = self._reuser.adopt(build, staging, context)
-        missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
-        with context.stage("fetch"):
-            fetched = self._fetch_all(missing, staging, context)
-        arrived = reused | fetched
-        return tuple(arrived[file.path] for file in build.files)
-
-    def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
-        if not build.files:
-            return {}
-        with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
 
     def _manifest(
         self,

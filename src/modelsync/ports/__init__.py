@@ -284,12 +284,16 @@ class Staging(Protocol):
         """Open, or open again, a file of the revision."""
         ...
 
-    def staged_bytes(self) -> int:
-        """Bytes of the volume that the revision's files take up already."""
+    def staged_bytes(self, path: RelPath) -> int:
+        """Bytes of the volume that a file of the revision takes up already, by itself."""
         ...
 
-    def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
-        """Give a file of the revision the bytes of a published one, durably.
+    def reduce(self, wanted: Collection[RelPath]) -> None:
+        """Remove what an earlier attempt staged and these files have no use for."""
+        ...
+
+    def share(self, path: RelPath, held: Held, *, link: bool) -> str | None:
+        """Give a file of the revision the bytes of a published one, durably, where that takes no space.
 
         Args:
             path: the file's path.
@@ -297,8 +301,12 @@ class Staging(Protocol):
             link: a hard link may be used.
 
         Returns:
-            How: `clone`, `link` or `copy`; None if the published file is not there any more.
+            How: `clone` or `link`; None if neither can be, or the published file is not there any more.
         """
+        ...
+
+    def copy(self, path: RelPath, held: Held) -> bool:
+        """Give a file of the revision a copy of a published one, durably; False if that is not there any more."""
         ...
 
     @property
