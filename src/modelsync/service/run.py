@@ -188,6 +188,7 @@ def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Command
     overrides = Overrides(
         volume=parts.volume,
         refetch=parts.refetch,
+        make_room=parts.collector.make_room,
         clock=parts.clock,
         observe=parts.observe,
         by="API",
