@@ -18,7 +18,7 @@ import pytest
 from fakes.clock import VirtualClock
 from modelsync.adapters.volume import holdings as holdings_module
 from modelsync.core.deletions import DeletionRules
-from modelsync.core.facts import BytesFetched, Fact, LeasesSeen, ModelEvicted, Outcome, RevisionRemoved
+from modelsync.core.facts import BytesFetched, BytesReused, Fact, LeasesSeen, ModelEvicted, Outcome, RevisionRemoved
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.parts import MIB
 from modelsync.core.retention import Holdings, RetentionRules, Why
@@ -551,3 +551,51 @@ def test_a_use_that_cannot_be_noted_is_no_fault(
         monkeypatch.setattr(holdings_module.os, "utime", utime)
         [item] = world.collector.judge([ModelId("alice")])
     assert item.holding.leased
+
+
+def used_at(world: World, model: str) -> float:
+    [held] = [item.holding for item in world.collector.judge([ModelId(model)])]
+    return world.volume.weigh(held).used_at
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local disk", "file server"])
+def test_what_the_worker_reads_is_no_use_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, local: bool
+) -> None:
+    """Neither verification, nor reuse, nor the manifests that a restart reads."""
+    monkeypatch.setattr(holdings_module, "on_local_disk", lambda _: local)
+    world = World(tmp_path)
+    for model in ("alice", "bob"):
+        publish(world, 1, model=model, size_bytes=100_000)
+        for path in (world.home(model) / "revisions").rglob("*"):
+            os.utime(path, (5e8, 4e8))  # read once since it was written
+    before = 5e8 if local else 4e8
+    assert used_at(world, "alice") == before
+    world.verify("alice")
+    again = World(tmp_path, store=world.bucket)
+    again.clock.advance(10)
+    publish(again, 1, model="carol", size_bytes=100_000)  # asks for what is there
+    again.upload("dave", files(1, 100_000, "alice") | {"config.json": b"dave"})
+    assert again.sync("dave").outcome is Outcome.SUCCESS
+    assert again.told(BytesReused)
+    assert (used_at(again, "alice"), used_at(again, "bob")) == (before, before)
+    for name in ("manifest.json", "files/model.onnx"):
+        os.utime((tmp_path / "alice").resolve().parent / name, (6e8, 4e8))
+    assert used_at(again, "alice") == (6e8 if local else 4e8)
+    with leased((tmp_path / "alice").resolve().parent):
+        assert used_at(again, "alice") > time.time() - 60
+
+
+def test_another_users_file_is_read_without_asking_for_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel lets a file's owner alone read without a trace."""
+    world = World(tmp_path)
+    publish(world, 1)
+    real = os.open
+
+    def owned(path: Path, flags: int, *more: int) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError(errno.EPERM, "not the owner")
+        return real(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", owned)
+    assert world.verify("alice").findings == ()
