@@ -21,6 +21,11 @@ settings.load_profile("modelsync")
 settings.register_profile("search", deadline=None, derandomize=False, max_examples=10_000, print_blob=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that writes golden files anew."""
+    parser.addoption("--write-golden", action="store_true", help="write what golden files expect, instead of comparing")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> None:
     """No test may meet the credentials, proxies or certificates of the machine that it runs on."""

@@ -130,7 +130,11 @@ def retain(found: Holdings, rules: RetentionRules, *, now: float) -> list[Verdic
     """Judge all directories of one model, in their order; `now` in seconds since the epoch."""
     current = found.current
     superseded = sorted(
-        (held for held in found.directories if _is_revision(held) and held.whole and not _last(current, held)),
+        (
+            held
+            for held in found.directories
+            if _is_revision(held) and held.whole and not held.linked and not _last(current, held)
+        ),
         key=lambda held: (ended_at(found, held), held.made_at, held.name),
         reverse=True,
     )
