@@ -183,6 +183,9 @@ def test_what_was_hard_linked_counts_once_both_are_gone(tmp_path: Path) -> None:
         world.clock.advance(1)
         world.upload("alice", {"model.onnx": shared, "config.json": b"%d" % version})
         assert world.sync("alice").outcome is Outcome.SUCCESS
+    weighed = [item.holding for item in world.collector.plan()[0]]
+    if world.told(BytesReused)[0].how == "link":
+        assert all(held.size_bytes < MIB <= held.shared_bytes for held in weighed)
     publish(world, 3, size_bytes=MIB)
     assert len(directories(world)) == 3
     publish(world, 4, size_bytes=2 * MIB)

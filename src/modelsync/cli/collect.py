@@ -77,8 +77,9 @@ def _print(rows: Sequence[_Row], *, json: bool) -> None:
         return
     for row in rows:
         held = row.verdict.holding
-        name = _name(held)
-        sys.stdout.write(f"{row.word:<8}{held.model} {name} ({size(held.size_bytes)}): {row.verdict.reason}\n")
+        shared = f" and {size(held.shared_bytes)} shared with others" if held.shared_bytes else ""
+        bytes_ = f"{size(held.size_bytes)}{shared}"
+        sys.stdout.write(f"{row.word:<8}{held.model} {_name(held)} ({bytes_}): {row.verdict.reason}\n")
     sys.stdout.write(f"{len(going)} of {len(rows)} revisions, {size(freed)}\n")
 
 
@@ -93,6 +94,7 @@ def _document(row: _Row) -> dict[str, object]:
         "revision": held.revision,
         "directory": _name(held),
         "size_bytes": held.size_bytes,
+        "shared_bytes": held.shared_bytes,
         "leased": held.leased,
         "verdict": row.word,
         "reason": row.verdict.reason,

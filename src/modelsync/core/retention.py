@@ -52,7 +52,8 @@ class Holding:
         whole: it can be used; else it was found damaged.
         leased: a reader holds a lease on it.
         renamed: it was renamed away to be removed, and is no revision any more.
-        size_bytes: what its removal frees, as far as that is known.
+        size_bytes: what its removal frees by itself, as far as that is known.
+        shared_bytes: what other revisions have too, by hard links: it is freed with the last of them.
         used_at: when it was last seen in use; 0: not known.
     """
 
@@ -66,6 +67,7 @@ class Holding:
     renamed: bool = False
     size_bytes: int = 0
     used_at: float = 0.0
+    shared_bytes: int = 0
     kind: Kind = Kind.REVISION
 
     @property

@@ -95,7 +95,7 @@ def weighed(paths: ModelPaths, held: Holding) -> Holding:
     A file server notes every read, the verification's too: there leases alone count.
     """
     directory = paths.home / held.kind / held.name
-    size_bytes, used_at = 0, 0.0
+    size_bytes, shared_bytes, used_at = 0, 0, 0.0
     noted = on_local_disk(paths.base)
     files = str(files_of(directory))
     for where, _, names in os.walk(directory):
@@ -104,13 +104,15 @@ def weighed(paths: ModelPaths, held: Holding) -> Holding:
                 found = os.lstat(os.path.join(where, name))  # noqa: PTH118 - many, and only to look at
             except FileNotFoundError:
                 continue
-            if noted and where.startswith(files):
+            mine = where.startswith(files)
+            if noted and mine:
                 used_at = max(used_at, found.st_atime)
-            # What another revision has too stays on the disk.
+            # What another revision has too stays on the disk; the manifest, with its second name, is none of that.
             size_bytes += found.st_blocks * 512 if found.st_nlink == 1 else 0
+            shared_bytes += found.st_blocks * 512 if found.st_nlink > 1 and mine else 0
     with suppress(FileNotFoundError, NotADirectoryError):
         used_at = max(used_at, lease_of(directory).stat().st_mtime)
-    return replace(held, size_bytes=size_bytes, used_at=used_at)
+    return replace(held, size_bytes=size_bytes, shared_bytes=shared_bytes, used_at=used_at)
 
 
 def remove_holding(paths: ModelPaths, held: Holding) -> bool:
