@@ -52,6 +52,7 @@ ALL = [
     facts.KeyRefused("why"),
     finished(Outcome.SUCCESS),
     facts.ModelKnown(A, R, 1.0),
+    facts.PublicationSeen(A, R, None, 1.0, pinned=True, rolled_back=True),
     facts.RefusalKnown(ModelId("b"), "why"),
     facts.ModelAbsent(ModelId("c")),
     facts.PushStage(A, "upload", 2, 10),
@@ -62,6 +63,7 @@ ALL = [
     facts.NoticeTold("webhook-1 (https://h/…)", "n", A, "published", 1),
     facts.NoticeDelayed("webhook-1 (https://h/…)", "n", A, "why", 1, 0.5),
     facts.NoticeLost("webhook-1 (https://h/…)", "n", A, "published", "dropped", "why"),
+    facts.WorkloadEventsLost("ModelPublished", 2, "why"),
     facts.HookRan("notify", A, "failed", 3, 0.5, "said"),
     facts.CheckerReady("why"),
     facts.CheckerFailed("gate-crash", "why", "m.onnx"),
@@ -138,6 +140,18 @@ def test_a_published_model_that_is_replaced_leaves_no_series_behind(board: Board
     board(PUBLISHED)
     board(facts.Published(A, Revision("q" * 32), "s", R, 2, 10, 105.0, None, "why"))
     assert metrics.render().decode().count("modelsync_model_info{") == 1
+
+
+def test_how_old_the_view_of_a_model_is_shows_unless_it_is_pinned(board: Board) -> None:
+    metrics = Metrics(board.models)
+    series = 'modelsync_model_synced_timestamp_seconds{model="a"}'
+    board(PUBLISHED)
+    assert series not in metrics.render().decode()
+    board(facts.SyncFinished(A, "s", facts.Outcome.NOOP, "as in the bucket", 0.1, R, {}))
+    [line] = [line for line in metrics.render().decode().splitlines() if line.startswith(series)]
+    assert float(line.removeprefix(series)) == board.models()[A].synced_at
+    board(facts.Pinned(A, R, "why", rolled_back=False))
+    assert series not in metrics.render().decode()
 
 
 def test_the_board_knows_states_and_reasons(board: Board) -> None:

@@ -10,6 +10,7 @@ from modelsync.app.progress import SyncContext
 from modelsync.app.reuse import Reuser
 from modelsync.app.space import SpaceLedger
 from modelsync.core.manifest import FileRecord
+from modelsync.core.names import RelPath
 from modelsync.core.plan import Build
 from modelsync.core.space import SpaceRules
 from modelsync.ports import ObjectStore, Staging, Volume
@@ -47,6 +48,8 @@ class Bringer:
             missing = replace(build, files=tuple(file for file in build.files if file.path not in arrived))
             with context.stage("fetch"):
                 if missing.files:
+                    fetched: dict[RelPath, FileRecord] = {}
                     fetch = self._fetcher.fetch
-                    arrived |= twice(self._store, lambda: fetch(missing, staging, context, reservation))
+                    twice(self._store, lambda: fetch(missing, staging, context, reservation, fetched))
+                    arrived |= fetched
         return tuple(arrived[file.path] for file in build.files)

@@ -146,11 +146,11 @@ class ModelSync:
         """
         context = SyncContext(model, "preview", self._clock, self._observe, stop, lambda: None)
         on_volume = self._volume.published(model)
-        look = self._decider.look(model)
+        look = self._decider.look(model, context)
         decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"), wanted=wanted)
         if (
             isinstance(decision, Unpublish)
-            and (held := self._departures.held_back(model, decision, look.at)) is not None
+            and (held := self._departures.held_back(model, decision, look.at, context)) is not None
         ):
             return Leave(held, decision.since, known=True)
         return decision
@@ -178,7 +178,7 @@ class ModelSync:
     def _attempt(self, work: Work, writer: Writer, context: SyncContext) -> SyncResult:
         on_volume = self._volume.published(work.model)
         with context.stage("list"):
-            look = self._decider.look(work.model)
+            look = self._decider.look(work.model, context)
         on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
             quiet_seconds = self._clock.monotonic() - work.heard_at
@@ -232,7 +232,7 @@ class ModelSync:
         if snapshot.commit is None:
             # Nothing ties the files together but time: they must be the same before and after.
             with context.stage("list again"):
-                again = self._decider.look(work.model).snapshot
+                again = self._decider.look(work.model, context).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
         verdict = self._judge(build.revision, snapshot, records, staging, context)
@@ -351,6 +351,7 @@ class ModelSync:
                 event_at=work.event_at,
                 reason=reason,
                 signer=current.signer,
+                pinned=current.pin is not None,
             )
         )
         self._tell(work, revision, verdict)

@@ -18,6 +18,8 @@ from modelsync.core.objects import Revision
 from modelsync.core.retention import Holding, Kind, Verdict
 from modelsync.core.words import size
 from modelsync.errors import VolumeFailed
+from modelsync.service.fanout import FanOut
+from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
 
@@ -38,21 +40,23 @@ def collect_once(*, dry_run: bool, json: bool) -> int:
     configure_logging(logs(configuration.settings))
     volume = LocalVolume(configuration.settings.models_base_path)
     volume.check()
-    log = FactLogger()
+    logger = FactLogger()
     removed: set[tuple[ModelId, Revision]] = set()
 
-    def observe(fact: Fact, /) -> None:
-        log(fact)
+    def take_note(fact: Fact, /) -> None:
         if isinstance(fact, RevisionRemoved):
             removed.add((fact.model, fact.revision))
 
+    observe = FanOut([logger, take_note])
     collector = Collector(volume, SystemClock(), observe, collect(configuration.settings))
     verdicts, failed = collector.plan()
     if not dry_run:
-        try:
-            collector.sweep(lambda: None)
-        except VolumeFailed as error:
-            failed = error
+        with telling(configuration.settings, logger) as teller:
+            observe.add(teller)
+            try:
+                collector.sweep(lambda: None)
+            except VolumeFailed as error:
+                failed = error
     rows = [_Row(item, _word(item, removed, dry_run=dry_run)) for item in verdicts]
     _print(rows, json=json)
     if failed is not None:

@@ -87,6 +87,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Models switched back to an earlier revision, by this worker's API."),
     MetricSpec("modelsync_model_info", "gauge", "1", ("model", "revision"), "stable",
                "1 for the revision that readers of a model see."),
+    MetricSpec("modelsync_model_synced_timestamp_seconds", "gauge", "seconds since the epoch", ("model",), "stable",
+               "When a model was last found, or brought, in step with the bucket: how old its view is."),
     MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
                "Time of a complete comparison, with the syncs that it asked for."),
     MetricSpec("modelsync_last_reconcile_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
@@ -110,6 +112,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Notices by receiver (exec, kubernetes, webhook-1, …) and end (told, refused, given_up, dropped)."),
     MetricSpec("modelsync_notice_retries_total", "counter", "attempts", ("receiver",), "experimental",
                "Notices that could not be handed over and are tried again."),
+    MetricSpec("modelsync_kubernetes_events_lost_total", "counter", "events", (), "experimental",
+               "Kubernetes Events on workloads that could not be made."),
     MetricSpec("modelsync_hook_runs_total", "counter", "runs", ("hook", "outcome"), "stable",
                "Runs of NOTIFY_EXEC (notify) and PUBLISH_HOOK (publish): ok, failed, timeout, not_started."),
     MetricSpec("modelsync_hook_duration_seconds", "histogram", "seconds", ("hook",), "experimental",
@@ -131,6 +135,11 @@ class ModelView(Protocol):
     @property
     def revision(self) -> Revision | None:
         """What readers see."""
+        ...
+
+    @property
+    def synced_at(self) -> float | None:
+        """When it was last in step with the bucket."""
         ...
 
     @property
@@ -228,6 +237,8 @@ class Metrics:
                 self._count("notices_total", _short(receiver), outcome)
             case facts.NoticeDelayed(receiver=receiver):
                 self._count("notice_retries_total", _short(receiver))
+            case facts.WorkloadEventsLost(count=count):
+                self._count("kubernetes_events_lost_total", by=count)
             case facts.HookRan(hook=hook, outcome=outcome, seconds=seconds):
                 self._count("hook_runs_total", hook, outcome)
                 self._observe("hook_duration_seconds", seconds, hook)
@@ -263,7 +274,13 @@ class Metrics:
                 pass
 
 
-_AT_SCRAPE = {"modelsync_models", "modelsync_model_info", "modelsync_pinned_models", "modelsync_consumers"}
+_AT_SCRAPE = {
+    "modelsync_models",
+    "modelsync_model_info",
+    "modelsync_model_synced_timestamp_seconds",
+    "modelsync_pinned_models",
+    "modelsync_consumers",
+}
 
 
 def _short(receiver: str) -> str:
@@ -289,6 +306,8 @@ class _Models(Collector):
             states[view.state] = states.get(view.state, 0) + 1
             if view.revision is not None:
                 families["modelsync_model_info"].add_metric([model, view.revision], 1)
+            if view.synced_at is not None and not view.pinned:
+                families["modelsync_model_synced_timestamp_seconds"].add_metric([model], view.synced_at)
         for state, number in states.items():
             families["modelsync_models"].add_metric([state], number)
         for model, rollout in self._rollouts().items():
