@@ -38,7 +38,8 @@ def tool(name: str) -> str:
 
 
 @functools.cache
-def _kustomize() -> list[str]:
+def kustomize() -> list[str]:
+    """What renders a directory; the test is skipped where there is nothing that can."""
     if found := shutil.which("kustomize"):
         return [found, "build"]
     kubectl = tool("kubectl")
@@ -77,7 +78,7 @@ def _relative(place: str, directory: str | Path) -> str:
 
 
 def _render(directory: Path) -> str:
-    answer = subprocess.run([*_kustomize(), directory], capture_output=True, text=True, check=False)
+    answer = subprocess.run([*kustomize(), directory], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
