@@ -51,13 +51,20 @@ def kustomize() -> list[str]:
 
 
 @functools.cache
-def rendered(place: str) -> str:
-    """YAML of a directory below deploy/kubernetes, or of any other; of a component, together with the prod overlay."""
-    if not place.startswith("components/"):
+def rendered(place: str, namespace: str = "") -> str:
+    """YAML of a directory below deploy/kubernetes, or of any other; of a component, together with the prod overlay.
+
+    Args:
+        place: the directory.
+        namespace: another one than its own.
+    """
+    component = place.removeprefix("components/") if place.startswith("components/") else ""
+    if not component and not namespace:
         return _render(KUBERNETES / place)
     with tempfile.TemporaryDirectory() as directory:
-        used = place.removeprefix("components/") in _in_prod()
-        on_top_of("overlays/prod", Path(directory), components=[] if used else [_relative(place, directory)])
+        added = [_relative(place, directory)] if component and component not in _in_prod() else []
+        below = "overlays/prod" if component else place
+        on_top_of(below, Path(directory), components=added, namespace=namespace or NAMESPACE)
         return _render(Path(directory))
 
 
