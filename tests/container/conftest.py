@@ -11,12 +11,13 @@ import pytest
 from support import podman
 from support.pages import show
 from support.podman import UID, Pod
+from support.required import cannot
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _tools() -> None:
     if reason := podman.missing():
-        pytest.skip(reason)
+        cannot("container", reason)
 
 
 @pytest.fixture(scope="session")

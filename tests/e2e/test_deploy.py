@@ -18,6 +18,7 @@ from fakes import cluster
 from support.checkout import CONTEXT, DIFF, HEALTH, NAME, Checkout, make
 from support.manifests import kustomize
 from support.pages import show, shown
+from support.required import cannot
 from support.worker import Setting
 
 ROOT = Path(__file__).parents[2]
@@ -319,7 +320,7 @@ def test_the_help_is_the_options(checkout: Checkout) -> None:
 @pytest.mark.parametrize("overlay", sorted(path.name for path in ROOT.glob("deploy/kubernetes/overlays/*")))
 def test_the_projects_own_overlays_are_rendered(overlay: str, tmp_path: Path) -> None:
     if reason := cannot_render():
-        pytest.skip(reason)
+        cannot("manifests", reason)
     options = ["-e", overlay, "-d", "-t", "1.2.3", "-r", "mirror.example/tts", "-n", "elsewhere"]
     here = os.environ | {"KUBECONFIG": str(tmp_path / "none")}
     done = subprocess.run(

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from support.required import cannot
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -33,7 +34,7 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=os.pathsep.join([str(PLACE / "bin"), str(PLACE / "debian/usr/bin"), os.defpath]))
     found = found or shutil.which(name)
     if found is None:
-        pytest.skip(f"there is no {name}: run scripts/deploy-tools.sh, or install it")
+        cannot("manifests", f"there is no {name}: run scripts/deploy-tools.sh, or install it")
     return found
 
 
@@ -46,7 +47,7 @@ def kustomize() -> list[str]:
     answer = subprocess.run([kubectl, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True)
     version = json.loads(answer.stdout[answer.stdout.index("{") :]).get("kustomizeVersion", "v0")
     if int(version.removeprefix("v").split(".")[0]) < 5:
-        pytest.skip(f"{kubectl} is too old to render components: install kubectl 1.27 or later, or kustomize 5")
+        cannot("manifests", f"{kubectl} is too old to render components: install kubectl 1.27, or kustomize 5")
     return [kubectl, "kustomize"]
 
 
