@@ -47,6 +47,16 @@ def test_a_workflow_gives_each_job_its_rights_and_an_end(path: Path) -> None:
         assert job["timeout-minutes"] <= 60
 
 
+def test_compose_builds_as_docker_build_does_unless_variables_say_otherwise() -> None:
+    arguments = dict(
+        re.findall(r'^ARG (BASE_IMAGE|INDEX_URL)="?([^"\n]*)', (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    )
+    assert len(arguments) == 2
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for service in services.values():
+        assert service["build"]["args"] == {name: f"${{{name}:-{default}}}" for name, default in arguments.items()}
+
+
 def test_the_builder_gets_every_file_that_the_dockerfile_copies() -> None:
     copied = {
         word
