@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def figures(_tools: None) -> Iterator[dict[str, str]]:
     yield measured
     if os.environ.get("FIGURES"):
         table = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in measured.items())
-        show("image.md", "figures", table)
+        commit = podman.run("git", "describe", "--always", "--dirty", "--exclude=*")
+        when = datetime.now(UTC).date().isoformat()
+        show("image.md", "figures", f"{table}\nOf commit {commit}, on {when}.\n\n")
 
 
 @pytest.fixture
