@@ -142,6 +142,7 @@ def test_commands_end_at_once_when_they_are_told_to(image: str) -> None:
         [*command, '--entrypoint=["dumb-init","--single-child","--","sleep"]', image, "60"]
     ) as process:
         until(lambda: name in podman.run("podman", "ps", "--format={{.Names}}"), "the container")
+        until(lambda: podman.children(name), "the command: process 1 starts it when it is ready for signals")
         process.terminate()
         assert process.wait(10) == 128 + 15
 
