@@ -57,7 +57,7 @@ parse() {
       b) build=yes ;;
       p) push=yes ;;
       d) dry=yes ;;
-      r) registry="${OPTARG%/}" ;;
+      r) registry="$OPTARG" ;;
       t) tag="$OPTARG" ;;
       n) namespace="$OPTARG" ;;
       c) context="$OPTARG" ;;
@@ -75,7 +75,8 @@ parse() {
   overlay="deploy/kubernetes/overlays/$environment"
   [ -f "$overlay/kustomization.yaml" ] || misused "-e $environment: there is no $overlay"
   fits "-w $wait_seconds is no number of seconds" "$wait_seconds" '[0-9]+'
-  fits "-r $registry is no registry, such as registry.example:5000/tts" "$registry" "($HOST(:[0-9]+)?(/$PATH_PART)*)?"
+  fits "-r $registry is no registry, such as registry.example:5000/tts" "$registry" "($HOST(:[0-9]+)?(/$PATH_PART)*/?)?"
+  registry="${registry%/}"
   fits "-t $tag is no tag of an image" "$tag" '([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?'
   fits "-n $namespace is no name of a namespace" "$namespace" '([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?'
   [ -z "$push" ] || [ -n "$registry" ] || misused "-p needs a registry to push to: -r"

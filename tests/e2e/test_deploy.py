@@ -228,7 +228,7 @@ def test_no_difference_is_told(checkout: Checkout) -> None:
         ("-e dev -t a/b", "-t a/b is no tag of an image"),
         *(
             (f"-e dev -r '{wrong}'", f"-r {wrong} is no registry, such as registry.example:5000/tts")
-            for wrong in ('"x', "http://x", "REG/Upper", "a//b", "a:", "a:b", "a/b/-c", "a/b:1", ".a", "a/b@c")
+            for wrong in ('"x', "http://x", "REG/Upper", "a//b", "a:", "a:b", "a/b/-c", "a/b:1", ".a", "a/b@c", "/")
         ),
         ("-e dev -n Voice", "-n Voice is no name of a namespace"),
         ("-e dev -x", "there is no option -x"),
