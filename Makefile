@@ -10,7 +10,7 @@ AS_TESTED = --constraint requirements-dev.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help install build start dev test terraform-test fuzz lint format demo bench lock docs clean
-.PHONY: image container-test image-figures transcript sbom audit release-check
+.PHONY: image container-test image-figures screenshot transcript sbom audit release-check
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ container-test: install ## Build the image and run it as Kubernetes does (builda
 
 image-figures: ## The same, and write what it measures into docs/image.md
 	FIGURES=1 $(MAKE) container-test
+
+screenshot: install ## Take docs/page.png of the status page, in Chromium
+	@./scripts/test-tools.sh
+	PYTHONPATH=tests $(BIN)/python scripts/screenshot.py $(TO)
 
 transcript: install ## Run deploy.sh against stand-ins, and write what it says into docs/releasing.md
 	TRANSCRIPT=1 $(BIN)/pytest -q tests/e2e/test_deploy.py -k transcript

@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any
 
+import pytest
+
 from fakes.proxy import Proxy
 from modelsync.demo.reader import Reader
 from support.voices import put_voice
@@ -166,12 +168,16 @@ def test_a_first_start_without_s3_is_not_ready_but_lives_and_recovers(
     assert setting.read("alice") == ALICE
 
 
-def test_sighup_compares_now(setting: Setting, bucket: Any) -> None:
+@pytest.mark.parametrize("how", ["signal", "API"])
+def test_a_comparison_that_is_asked_for_begins_at_once(setting: Setting, bucket: Any, how: str) -> None:
     del setting.environment["SQS_MODEL_SYNC_QUEUE_URL"]
-    worker = setting.start()
+    worker = setting.start(API_TOKEN="a-token-for-writing")
     worker.wait_ready()
     put_voice(bucket, "alice", ALICE)
-    worker.send(signal.SIGHUP)
+    if how == "signal":
+        worker.send(signal.SIGHUP)
+    else:
+        assert "compared" in worker.post("/api/v1/reconcile", "a-token-for-writing")["reason"]
     worker.wait_published()
     assert setting.read("alice") == ALICE
 

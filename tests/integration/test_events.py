@@ -58,6 +58,7 @@ def commands(token: str | None, world: World) -> Commands:
         rollback=world.overrides.rollback,
         pin=world.overrides.pin,
         unpin=world.overrides.unpin,
+        reconcile=lambda: None,
     )
 
 
@@ -78,6 +79,7 @@ class Site:
             metrics=self.metrics.render,
             model=models.one,
             models=models.page,
+            states=models.states,
             activity=self.feed.activity,
             subscribe=self.feed.subscribe,
             report=self.consumers.report,
@@ -136,9 +138,11 @@ class Listener:
             found[name] = value.removeprefix(" ")
         return found
 
-    def event(self) -> tuple[str, Any, str | None]:
-        """The next event: kind, data and id."""
+    def event(self, *, activity: bool = False) -> tuple[str, Any, str | None]:
+        """The next event that is activity, or the next other one: kind, data and id."""
         block = self.block()
+        while (block["event"] == "activity") is not activity:
+            block = self.block()
         return block["event"], json.loads(block["data"]), block.get("id")
 
     def close(self) -> None:
@@ -213,6 +217,34 @@ def test_what_happens_is_sent_as_it_happens(site: Site) -> None:
         assert [listener.event()[1]["status"] for _ in range(2)] == ["degraded", "healthy"]
 
 
+def test_activity_is_sent_as_it_happens_and_what_repeats_itself_once(site: Site) -> None:
+    with site.listen() as listener:
+        for reason in ("no network", "no network", "no disk"):
+            site.tell(facts.SyncFinished(A, "s", Outcome.ERROR, reason, 0.1))
+        kind, first, number = listener.event(activity=True)
+        assert (kind, number) == ("activity", None)
+        assert first == {
+            "at": site.world.clock.now(), "kind": "failed", "reason": "no network", "model": A, "revision": None
+        }  # fmt: skip
+        assert listener.event(activity=True)[1]["reason"] == "no disk"
+        assert first in site.call("/api/v1/activity")[1]["activity"]
+
+
+def test_the_stream_begins_with_what_is_being_transferred(site: Site) -> None:
+    site.tell(facts.FetchStarted(A, R, "s", 1, 100, "why"))
+    site.tell(facts.FetchStarted(B, R, "t", 1, 50, "why"))
+    site.tell(facts.BytesFetched(A, "s", 10))
+    site.tell(facts.SyncFinished(B, "t", Outcome.SUCCESS, "why", 1.5))
+    with site.listen() as listener:
+        kind, progress, number = listener.event()
+        assert (kind, progress["model"], progress["have_bytes"], number) == ("progress", A, 10, None)
+        site.tell(facts.SyncFinished(A, "s", Outcome.SUCCESS, "why", 1.5))
+        assert listener.event()[0] == "sync"
+    with site.listen(last_id="") as again:
+        site.tell(published())
+        assert again.event()[0] == "published"
+
+
 def test_a_reader_that_comes_back_gets_the_notices_that_it_missed(site: Site) -> None:
     with site.listen() as listener:
         site.tell(published())
@@ -252,19 +284,20 @@ def test_a_comment_comes_when_nothing_happens(site: Site) -> None:
         site.tell(published())
         while not (block := listener.block()).get("event"):
             assert block == {"": ""}
-        assert block["event"] == "published"
+        assert block["event"] == "activity"
+        assert listener.event()[0] == "published"
 
 
 def test_a_reader_that_falls_behind_is_let_go(world: World) -> None:
-    feed = Feed(world.clock, Origin("s3://b/", "/m"), FeedOptions(kept=5))
+    feed = Feed(world.clock, Origin("s3://b/", "/m"), FeedOptions(kept=6))
     subscription = feed.subscribe(lambda: None, None)
     assert subscription is not None
     assert subscription.take() == []
     tell = observer(feed, world.clock)
     for _ in range(5):
         tell(published())
-    assert len(subscription.take() or []) == 5
-    for _ in range(6):
+    assert [entry.kind for entry in subscription.take() or []] == ["activity", *["published"] * 5]
+    for _ in range(7):
         tell(published())
     assert subscription.take() is None
 
@@ -330,7 +363,8 @@ def test_a_rollout_is_complete_when_all_consumers_run_what_readers_see(world: Wo
     assert b'modelsync_consumers{model="alice",runs="other"} 1.0' in site.metrics.render()
     site.report("alice", "pod-1", new)
     assert site.call("/api/v1/models/alice")[1]["rollout"] == {"consumers": 2, "current": 2, "complete": True}
-    assert site.call("/api/v1/models")[1]["models"][0]["consumers"] == []
+    listed = site.call("/api/v1/models")[1]["models"][0]
+    assert (listed["consumers"], listed["rollout"]["complete"]) == ([], True)
 
 
 def test_consumers_that_no_longer_report_are_forgotten(world: World, site: Site) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from fakes.clock import VirtualClock
+from modelsync import __version__
 from modelsync.adapters.service import ServiceClient
 from modelsync.adapters.volume import LocalVolume
 from modelsync.app.follow import Follow
@@ -21,7 +22,7 @@ from modelsync.app.models import Models
 from modelsync.core.manifest import Published
 from modelsync.core.names import ModelId, Naming
 from modelsync.core.objects import Revision
-from modelsync.core.status import Arrived, ModelView, Refusal, State, TurnedDown, Underway
+from modelsync.core.status import Arrived, ModelStatus, ModelView, Refusal, State, TurnedDown, Underway
 from modelsync.errors import ServiceUnavailable, Stopped, StoreUnavailable, VolumeFailed
 from modelsync.ports import Volume
 from modelsync.web.api import Views, make_api
@@ -37,8 +38,10 @@ ALICE = {"model.onnx": b"weights 1", "config.json": b"{}"}
 class Api:
     """The HTTP interface on a world's volume and board."""
 
-    def __init__(self, world: World, volume: Volume) -> None:
-        models = Models(volume, world.board.models)
+    def __init__(
+        self, world: World, volume: Volume, known: Callable[[], Mapping[ModelId, ModelStatus]] | None = None
+    ) -> None:
+        models = Models(volume, known or world.board.models)
         views = Views(
             checks=world.board.checks,
             not_ready=lambda: None,
@@ -46,6 +49,7 @@ class Api:
             metrics=lambda: b"",
             model=models.one,
             models=models.page,
+            states=models.states,
             activity=lambda _limit, _model: [],
             subscribe=lambda _wake, _last_id: None,
             report=lambda _model, _name, _revision: False,
@@ -56,6 +60,7 @@ class Api:
             rollback=world.overrides.rollback,
             pin=world.overrides.pin,
             unpin=world.overrides.unpin,
+            reconcile=lambda: None,
         )
         self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views, commands))
         self.server.start()
@@ -75,8 +80,8 @@ class Api:
 def serve(world: World) -> Iterator[Callable[..., Api]]:
     made: list[Api] = []
 
-    def start(volume: Volume | None = None) -> Api:
-        made.append(Api(world, volume or world.volume))
+    def start(volume: Volume | None = None, known: Callable[[], Mapping[ModelId, ModelStatus]] | None = None) -> Api:
+        made.append(Api(world, volume or world.volume, known))
         return made[-1]
 
     yield start
@@ -152,6 +157,43 @@ def test_models_come_in_pages_in_order_of_their_names(world: World, serve: Calla
     assert [view.id for view in api.client.models()] == names
     assert api.get("/api/v1/models?limit=7")[1]["next"] is None
     assert api.get("/api/v1/models?limit=3&after=voice-4x")[1]["models"][0]["id"] == "voice-5"
+
+
+def test_models_are_found_by_name_and_state(world: World, serve: Callable[..., Api]) -> None:
+    for name in ("Anna", "annika", "bob", "hanna"):
+        publish(world, name)
+    world.bucket.put("bob/modelsync.json", b"nonsense")
+    world.sync("bob")
+    api = serve()
+
+    def found(query: str) -> list[str]:
+        return [model["id"] for model in api.get(f"/api/v1/models?{query}")[1]["models"]]
+
+    assert found("contains=ANN") == ["Anna", "annika", "hanna"]
+    assert found("contains=ann&after=Anna&limit=1") == ["annika"]
+    assert found("contains=%25") == []
+    assert found("state=rejected") == ["bob"]
+    assert found("state=published&contains=b") == []
+    assert found("state=published") == ["Anna", "annika", "hanna"]
+    page = api.get("/api/v1/models?state=published&limit=2")[1]
+    assert [model["id"] for model in page["models"]] == ["Anna", "annika"]
+    assert found(f"state=published&after={page['next']}") == ["hanna"]
+    assert api.get("/api/v1/models?state=odd")[0] == 422
+    summary = api.get("/api/v1/summary")[1]
+    assert (summary["version"], summary["models"]) == (__version__, {"published": 3, "rejected": 1})
+
+
+def test_one_page_looks_at_a_bounded_number_of_models(
+    world: World, serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelsync.app.models._MOST_LOOKS", 2)
+    for name in ("a", "b", "c"):
+        publish(world, name)
+    # A service that has just started knows none of them: only the volume can tell their state.
+    api = serve(known=dict)
+    assert api.get("/api/v1/models?state=rejected&limit=1")[1] == {"models": [], "next": "b"}
+    assert api.get("/api/v1/models?state=rejected&limit=1&after=b")[1] == {"models": [], "next": None}
+    assert api.get("/api/v1/summary")[1]["models"] == {}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x"])

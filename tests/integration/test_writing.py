@@ -36,7 +36,7 @@ class Api:
         models = Models(world.volume, world.board.models)
         views = Views(
             checks=world.board.checks, not_ready=lambda: None, silent=dict, metrics=lambda: b"", model=models.one,
-            models=models.page,
+            models=models.page, states=models.states,
             activity=lambda _limit, _model: [],
             subscribe=lambda _wake, _last_id: None,
             report=lambda _model, _name, _revision: False,
@@ -47,6 +47,7 @@ class Api:
             rollback=self._roll_back,
             pin=world.overrides.pin,
             unpin=world.overrides.unpin,
+            reconcile=lambda: self.marked.append("everything"),
         )
         self.server = HttpServer(HttpOptions("127.0.0.1", 0), make_api(views, commands))
         self.server.start()
@@ -143,6 +144,13 @@ def test_a_sync_is_asked_for_and_not_waited_for(api: Api) -> None:
     assert api.post("/api/v1/models/alice/sync") == (202, {"model": "alice", "reason": "it is looked at now"})
     assert api.post("/api/v1/models/alice/sync", {"recheck": True})[0] == 202
     assert api.marked == ["alice", "alice again"]
+
+
+def test_a_comparison_is_asked_for_by_whoever_has_the_token(api: Api) -> None:
+    assert api.send("/api/v1/reconcile")[0] == 401
+    assert api.marked == []
+    assert api.post("/api/v1/reconcile") == (202, {"reason": "the bucket is compared with the volume now"})
+    assert api.marked == ["everything"]
 
 
 @pytest.mark.parametrize("order", ORDERS)

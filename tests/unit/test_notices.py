@@ -132,6 +132,8 @@ def finished(outcome: Outcome, *, overdue: bool = False) -> facts.SyncFinished:
         (finished(Outcome.WAITING), None),
         (finished(Outcome.NOOP), None),
         (facts.FetchStarted(A, NEW, "s1", 2, 10, "why"), Activity(9.0, "downloading", "why", A, NEW)),
+        (facts.Pinned(A, NEW, "why"), Activity(9.0, "pinned", "why", A, NEW)),
+        (facts.Unpinned(A, NEW, "why"), Activity(9.0, "unpinned", "why", A, NEW)),
         (facts.ModelGone(A, 1.0, "why"), Activity(9.0, "gone", "why", A)),
         (facts.ModelBack(A), Activity(9.0, "back", "it is in the bucket again", A)),
         (

@@ -140,6 +140,18 @@ def test_a_published_model_that_is_replaced_leaves_no_series_behind(board: Board
     assert metrics.render().decode().count("modelsync_model_info{") == 1
 
 
+def test_how_old_the_view_of_a_model_is_shows_unless_it_is_pinned(board: Board) -> None:
+    metrics = Metrics(board.models)
+    series = 'modelsync_model_synced_timestamp_seconds{model="a"}'
+    board(PUBLISHED)
+    assert series not in metrics.render().decode()
+    board(facts.SyncFinished(A, "s", facts.Outcome.NOOP, "as in the bucket", 0.1, R, {}))
+    [line] = [line for line in metrics.render().decode().splitlines() if line.startswith(series)]
+    assert float(line.removeprefix(series)) == board.models()[A].synced_at
+    board(facts.Pinned(A, R, "why", rolled_back=False))
+    assert series not in metrics.render().decode()
+
+
 def test_the_board_knows_states_and_reasons(board: Board) -> None:
     board(facts.SyncStarted(A, "s", "why"))
     assert board.models()[A].state == "syncing"

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from modelsync.core import facts
@@ -48,6 +48,9 @@ class Feed:
 
     def __call__(self, fact: Fact, /) -> None:
         """Take a fact."""
+        if isinstance(fact, facts.SyncFinished):
+            with self._lock:  # before its end is told: whoever begins to read after that is not told of it any more
+                self._transfers.pop(fact.model, None)
         if (activity := activity_of(fact, self._clock.now())) is not None:
             self._note(activity)
         if (event := sync_event(fact)) is not None:
@@ -64,9 +67,6 @@ class Feed:
                 | facts.BytesReused(model=model, count=count)
             ):
                 self._advance(model, count)
-            case facts.SyncFinished(model=model):
-                with self._lock:
-                    self._transfers.pop(model, None)
             case facts.HealthChanged(check, status, reason):
                 self._tell_health(check, status, reason)
             case _:
@@ -92,6 +92,7 @@ class Feed:
             if epoch == self._epoch and number.isascii() and number.isdigit():
                 missed = [entry for entry in missed if entry.number > int(number[:20])]
             newest = self._stream[-1].number if self._stream else 0
+            missed += [Entry(newest, "progress", transfer.event()) for transfer in self._transfers.values()]
             subscription = _Subscription(self, wake, missed, newest)
             self._subscriptions.add(subscription)
             return subscription
@@ -119,17 +120,23 @@ class Feed:
         """Keep an activity, unless it is what was last said of its model: failures repeat themselves."""
         with self._lock:
             before = next((entry for entry in reversed(self._activity) if entry.model == activity.model), None)
-            if before is None or replace(before, at=activity.at) != activity:
-                self._activity.append(activity)
+            if before is not None and replace(before, at=activity.at) == activity:
+                return
+            self._activity.append(activity)
+            self._append("activity", asdict(activity))
+        self._wake()
 
     def _publish(self, kind: str, data: Mapping[str, Any], *, resumable: bool = False) -> None:
         with self._lock:
-            number = next(self._numbers)
-            entry = Entry(number, kind, data, f"{self._epoch}-{number}" if resumable else None)
-            self._stream.append(entry)
-            if resumable:
-                self._notices.append(entry)
+            self._append(kind, data, resumable=resumable)
         self._wake()
+
+    def _append(self, kind: str, data: Mapping[str, Any], *, resumable: bool = False) -> None:
+        number = next(self._numbers)
+        entry = Entry(number, kind, data, f"{self._epoch}-{number}" if resumable else None)
+        self._stream.append(entry)
+        if resumable:
+            self._notices.append(entry)
 
     def _wake(self) -> None:
         with self._lock:
@@ -146,8 +153,10 @@ class Feed:
             transfer = replace(before, have_bytes=before.have_bytes + count)
             due = transfer.complete or now - before.told_at >= _PROGRESS_SECONDS
             self._transfers[model] = replace(transfer, told_at=now) if due else transfer
+            if due:  # under the lock: no progress is told after the end
+                self._append("progress", transfer.event())
         if due:
-            self._publish("progress", transfer.event())
+            self._wake()
 
     def _tell_health(self, check: str, status: Status, reason: str) -> None:
         with self._lock:

@@ -75,7 +75,7 @@ class Reconciler:
         self._asked = threading.Event()
 
     def ask(self) -> None:
-        """Compare as soon as possible. Safe in a signal handler."""
+        """Compare as soon as possible. From any thread."""
         self._asked.set()
 
     def run(self, stop: threading.Event, beat: Beat) -> None:

@@ -176,7 +176,7 @@ class Activity:
     revision: Revision | None = None
 
 
-def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901 - one case for each kind of fact
+def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901, PLR0912 - one case for each kind of fact
     """What people see of a fact in the log of activity, if anything."""
     if (notice := notice_of(fact, now)) is not None:
         return Activity(notice.at, notice.happening, notice.reason, notice.model, notice.revision)
@@ -187,6 +187,10 @@ def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901 - one 
             return Activity(now, "overdue", reason, model)
         case facts.FetchStarted(model=model, revision=revision, reason=reason):
             return Activity(now, "downloading", reason, model, revision)
+        case facts.Pinned(model=model, revision=revision, pin=pin):
+            return Activity(now, "pinned", pin, model, revision)
+        case facts.Unpinned(model=model, revision=revision, reason=reason):
+            return Activity(now, "unpinned", reason, model, revision)
         case facts.ModelGone(model=model, reason=reason):
             return Activity(now, "gone", reason, model)
         case facts.ModelBack(model=model):

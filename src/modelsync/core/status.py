@@ -94,7 +94,7 @@ class ModelView:
         event_at: when S3 says that the last change was made that an event told of.
         synced_at: when it was last found, or brought, in step with the bucket; None while it is pinned.
         consumers: applications that have reported lately which revision they run; told of one model alone.
-        rollout: how far the revision has come with them.
+        rollout: how far the revision has come with them; None while none has reported.
         signer: who signed what readers see: the fingerprint of a key, or the subject of a certificate.
         unsigned: why that counts as signed by nobody, where signatures are asked for.
     """

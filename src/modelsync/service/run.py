@@ -102,6 +102,7 @@ class Service:
             metrics=metrics.render,
             model=models.one,
             models=models.page,
+            states=models.states,
             activity=feed.activity,
             subscribe=feed.subscribe,
             report=consuming.report,
@@ -109,7 +110,7 @@ class Service:
         consumers = _consumers(configuration, parts)
         stop = threading.Event()
         http_options = options.http(configuration.settings)
-        http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token)))
+        http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token, reconciler)))
         return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, stop)
 
     def run(self) -> int:
@@ -183,7 +184,7 @@ class Service:
         self.http.stop()
 
 
-def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Commands:
+def _commands(parts: Parts, stop: threading.Event, token: str | None, reconciler: Reconciler) -> Commands:
     """What the API may do; `stop` parks it."""
     overrides = Overrides(
         volume=parts.volume,
@@ -212,6 +213,7 @@ def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Command
         rollback=overrides.rollback,
         pin=overrides.pin,
         unpin=unpin,
+        reconcile=reconciler.ask,
     )
 
 

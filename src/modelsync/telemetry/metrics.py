@@ -87,6 +87,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Models switched back to an earlier revision, by this worker's API."),
     MetricSpec("modelsync_model_info", "gauge", "1", ("model", "revision"), "stable",
                "1 for the revision that readers of a model see."),
+    MetricSpec("modelsync_model_synced_timestamp_seconds", "gauge", "seconds since the epoch", ("model",), "stable",
+               "When a model was last found, or brought, in step with the bucket: how old its view is."),
     MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
                "Time of a complete comparison, with the syncs that it asked for."),
     MetricSpec("modelsync_last_reconcile_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
@@ -131,6 +133,11 @@ class ModelView(Protocol):
     @property
     def revision(self) -> Revision | None:
         """What readers see."""
+        ...
+
+    @property
+    def synced_at(self) -> float | None:
+        """When it was last in step with the bucket."""
         ...
 
     @property
@@ -263,7 +270,13 @@ class Metrics:
                 pass
 
 
-_AT_SCRAPE = {"modelsync_models", "modelsync_model_info", "modelsync_pinned_models", "modelsync_consumers"}
+_AT_SCRAPE = {
+    "modelsync_models",
+    "modelsync_model_info",
+    "modelsync_model_synced_timestamp_seconds",
+    "modelsync_pinned_models",
+    "modelsync_consumers",
+}
 
 
 def _short(receiver: str) -> str:
@@ -289,6 +302,8 @@ class _Models(Collector):
             states[view.state] = states.get(view.state, 0) + 1
             if view.revision is not None:
                 families["modelsync_model_info"].add_metric([model, view.revision], 1)
+            if view.synced_at is not None and not view.pinned:
+                families["modelsync_model_synced_timestamp_seconds"].add_metric([model], view.synced_at)
         for state, number in states.items():
             families["modelsync_models"].add_metric([state], number)
         for model, rollout in self._rollouts().items():

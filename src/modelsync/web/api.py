@@ -13,13 +13,14 @@ from pydantic import BaseModel
 from modelsync import __version__
 from modelsync.core.health import Check, Status, verdict
 from modelsync.core.notices import Activity
-from modelsync.core.status import ModelPage, ModelView
+from modelsync.core.status import ModelView, State
 from modelsync.ports.live import Subscribe
 from modelsync.web.bodies import BoundedBodies
 from modelsync.web.consumers import Report, add_consumers
 from modelsync.web.events import add_events
-from modelsync.web.models import add_models
-from modelsync.web.writing import Commands, add_writing
+from modelsync.web.models import Pages, add_models
+from modelsync.web.site import add_page
+from modelsync.web.writing import Commands, add_reconcile, add_writing
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Views:
         silent: loops that do not beat, and for how many seconds.
         metrics: Prometheus' text format.
         model: a model by its name, or None if there is none.
-        models: at most so many models after a name; "" is before all.
+        models: a page of them.
+        states: how many are in each state.
         activity: the newest activity, at most so much, of one model or of all.
         subscribe: begins to read the stream of events.
         report: takes which revision of a model a consumer runs.
@@ -43,7 +45,8 @@ class Views:
     silent: Callable[[], Mapping[str, float]]
     metrics: Callable[[], bytes]
     model: Callable[[str], ModelView | None]
-    models: Callable[[int, str], ModelPage]
+    models: Pages
+    states: Callable[[], Mapping[State, int]]
     activity: Callable[[int, str | None], Sequence[Activity]]
     subscribe: Subscribe
     report: Report
@@ -116,7 +119,9 @@ def make_api(views: Views, commands: Commands) -> FastAPI:
     add_consumers(api, model=views.model, report=views.report, token=commands.token)
     add_events(api, activity=views.activity, subscribe=views.subscribe)
     add_writing(api, commands, model=views.model)
-    add_models(api, model=views.model, models=views.models)
+    add_reconcile(api, commands)
+    add_models(api, model=views.model, models=views.models, states=views.states)
+    add_page(api)
     return api
 
 

@@ -54,7 +54,8 @@ def add_events(
         """Send what happens as it happens.
 
         `published`, `rejected` and `unpublished` carry the CloudEvents that webhooks get, with an id to resume after;
-        `sync`, `progress` and `health` tell how models and checks stand.
+        `sync`, `progress` and `health` tell how models and checks stand, `activity` has what the log of activity gets.
+        It begins with the `progress` of what is being transferred; a transfer has ended when its `sync` has.
         """
         return EventStream(subscribe, last_event_id)
 
@@ -102,7 +103,11 @@ class EventStream(Response):
     async def _serve(
         self, subscription: Subscription, news: asyncio.Event, leaving: asyncio.Task[None], send: Send
     ) -> None:
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),  # nginx would hold events back until it has a page of them
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send(send, f"retry: {_RETRY_SECONDS * 1000}\n\n")
         while not leaving.done():

@@ -1,4 +1,4 @@
-"""The API's writing of models.
+"""The API's writing.
 
 Plain functions, which FastAPI runs in threads: they wait for locks and S3, and must not keep the
 probes from answering. No more than a few run at once, so that reading finds a thread.
@@ -37,6 +37,7 @@ class Commands:
         rollback: to a revision, or the one before.
         pin: with a reason, or without.
         unpin: and have the model looked at.
+        reconcile: have everything compared with the bucket as soon as possible.
     """
 
     token: str | None = field(repr=False)
@@ -44,6 +45,7 @@ class Commands:
     rollback: Callable[[ModelId, str | None], Overridden]
     pin: Callable[[ModelId, str | None], Overridden]
     unpin: Callable[[ModelId], Overridden]
+    reconcile: Callable[[], None]
 
 
 class _Order(BaseModel):
@@ -72,6 +74,12 @@ class Accepted(BaseModel):
     """What will be done."""
 
     model: ModelId
+    reason: str
+
+
+class ComparisonAccepted(BaseModel):
+    """What will be done with all models."""
+
     reason: str
 
 
@@ -132,3 +140,19 @@ def add_writing(api: FastAPI, commands: Commands, *, model: Callable[[str], Mode
     @api.exception_handler(Stopped)
     async def later(_request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 503, _AGAIN)
+
+
+def add_reconcile(api: FastAPI, commands: Commands) -> None:
+    """Add the call that is about all models."""
+
+    @api.post(
+        "/api/v1/reconcile",
+        status_code=202,
+        tags=["models"],
+        dependencies=[Depends(require_token(commands.token))],
+        responses={status: {"model": Problem} for status in (401, 403)},
+    )
+    async def reconcile() -> ComparisonAccepted:
+        """Compare the whole bucket with the volume now, as SIGHUP does."""
+        commands.reconcile()
+        return ComparisonAccepted(reason="the bucket is compared with the volume now")
