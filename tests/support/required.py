@@ -17,8 +17,8 @@ if not REQUIRED <= PARTS:
     )
 
 
-def cannot(part: str, reason: str) -> NoReturn:
+def cannot(part: str, reason: str, details: str = "") -> NoReturn:
     """Skip a test for want of its tools; where its part is required, it has failed."""
     if part in REQUIRED:
-        pytest.fail(f"{VARIABLE} names {part}, and {reason}", pytrace=False)
+        pytest.fail(f"{VARIABLE} names {part}, and {reason}\n{details}", pytrace=False)
     pytest.skip(reason)

@@ -52,7 +52,7 @@ class Terraform:
         begun = self._run("init", "-input=false")
         if begun.returncode != 0:
             no_provider = "terraform finds no AWS provider: let its CLI configuration name a mirror, or a network"
-            cannot("terraform", f"{no_provider}\n{begun.stderr}")
+            cannot("terraform", no_provider, begun.stderr)
 
     def _run(self, *arguments: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
         plain = () if arguments[0] == "output" else ("-no-color",)
