@@ -189,9 +189,10 @@ class VerificationFailed(TryAgain):
         proof: the kind of checksum that was compared.
         expected: its value according to S3.
         actual: its value computed from the bytes received.
+        arrived: S3's own checksum was right before: these bytes are the bucket's.
     """
 
-    def __init__(self, path: str, *, proof: str, expected: str, actual: str) -> None:
+    def __init__(self, path: str, *, proof: str, expected: str, actual: str, arrived: bool = False) -> None:
         super().__init__(
             f"{path}: {proof} is {actual}, but S3 has {expected} on record; upload the file again if it stays so"
         )
@@ -199,6 +200,7 @@ class VerificationFailed(TryAgain):
         self.proof = proof
         self.expected = expected
         self.actual = actual
+        self.arrived = arrived
 
 
 class ModelBusy(TryAgain):

@@ -55,6 +55,14 @@ def test_a_rollback_by_command_beside_a_service_outlasts_events_and_comparisons(
     until(lambda: syncs(worker) > before and bucket.messages() == (0, 0), "the event")
     worker.send(signal.SIGHUP)
     until(lambda: worker.metric("pinned_models") == 1, "the comparison")
+
+    def noticed() -> bool:
+        told = worker.get("/api/v1/activity?model=alice")[1]["activity"][0]
+        return (told["revision"], told["reason"]) == (
+            shown["revision"], "rolled back by another process; found by a comparison"
+        )  # fmt: skip
+
+    until(noticed, "the service to notice")
     assert setting.read("alice") == version(1)
     assert worker.metric("model_info", model="alice", revision=told["revision"]) == 1
     assert f"{told['revision'][:12]} pinned" in setting.command("status", MODELSYNC_URL=worker.url).stdout

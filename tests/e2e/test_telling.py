@@ -21,6 +21,7 @@ from modelsync.core.facts import Fact, NoticeLost, Published
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.service import telling
+from support.damage import flip
 from support.voices import put_voice
 from support.worker import Setting, Worker, until
 
@@ -130,6 +131,53 @@ def test_a_command_tells_before_it_ends(setting: Setting, bucket: Any, tmp_path:
         assert setting.command("sync", NOTIFY_WEBHOOK_URLS=receiver.url).returncode == 0
         assert setting.command("verify", NOTIFY_WEBHOOK_URLS=receiver.url).returncode == 0
         assert not receiver.seen, "nothing has changed"
+
+
+def test_what_operators_do_by_command_is_told(setting: Setting, bucket: Any, tmp_path: Path) -> None:
+    for number in (1, 2):
+        put_voice(bucket, "alice", ALICE | {"model.onnx": b"weights %d" % number})
+        assert setting.command("sync").returncode == 0
+    out = tmp_path / "told"
+    hook = f"""sh -c 'echo "$MODELSYNC_EVENT $MODELSYNC_ROLLED_BACK $MODELSYNC_PINNED" >> {out}'"""
+    with WebhookReceiver() as receiver:
+        setting.environment |= {"NOTIFY_WEBHOOK_URLS": receiver.url, "NOTIFY_EXEC": hook}
+        assert setting.command("rollback", "alice").returncode == 0
+        assert setting.command("unpin", "alice").returncode == 0
+        flip((setting.base / "alice").resolve() / "config.json")
+        assert setting.command("verify", "--repair").returncode == 0
+        assert setting.command("gc", "--dry-run", EVICT_CURRENT="lru", VOLUME_BUDGET_BYTES="1").returncode == 0
+        assert setting.command(
+            "gc", EVICT_CURRENT="lru", VOLUME_BUDGET_BYTES="1", STALE_REVISION_SECONDS="0"
+        ).returncode == 0  # fmt: skip
+        events = [json.loads(one.body) for one in receiver.seen]
+        assert kinds(receiver) == [("published", "alice")] * 3 + [("unpublished", "alice")]
+    back, forth, repaired, withdrawn = (event["data"] for event in events)
+    assert (back["pinned"], back["rolled_back"]) == (True, True)
+    assert (forth["pinned"], forth["rolled_back"]) == (False, False)
+    assert (back["previous"], back["revision"]) == (forth["revision"], forth["previous"])
+    assert repaired["revision"] == forth["revision"] == withdrawn["revision"]
+    assert out.read_text().splitlines() == [
+        "published true true", "published false false", "published false false", "unpublished  "
+    ]  # fmt: skip
+
+
+def test_what_consumers_reported_outlives_a_kill_of_the_worker(setting: Setting, bucket: Any) -> None:
+    put_voice(bucket, "alice", ALICE)
+    worker = setting.start(API_TOKEN="token")
+    worker.wait_ready()
+    worker.wait_published(1)
+    revision = worker.get("/api/v1/models/alice")[1]["revision"]
+    body = json.dumps({"consumer": "tts-0", "revision": revision}).encode()
+    request = urllib.request.Request(
+        f"{worker.url}/api/v1/models/alice/consumers", body, {"Authorization": "Bearer token"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 204
+    worker.end(signal.SIGKILL)
+    later = setting.start(API_TOKEN="token")
+    later.wait_ready()
+    assert later.get("/api/v1/models/alice")[1]["rollout"] == {"consumers": 1, "current": 1, "complete": True}
+    until(lambda: later.metric("consumers", model="alice", runs="current") == 1, "the metric")
 
 
 def test_a_command_waits_for_a_receiver_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -47,7 +48,7 @@ class Exchange:
     UPLOADS, VERSIONING, NOTIFICATION or BUCKET, a HEAD for it.
 
     `end` says what follows the last byte that is sent. `stop_in_head` and `stop_in_body` send no
-    more than so many bytes, `pace` one byte at a time.
+    more than so many bytes, `pace` one byte at a time, or with `swift_head` those of the body alone.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Exchange:
     stop_in_head: int | None = None
     stop_in_body: int | None = None
     pace_seconds: float = 0.0
+    swift_head: bool = False
     end: Literal["keep", "close", "reset", "hang"] = "keep"
 
     def wire(self) -> bytes:
@@ -100,9 +102,10 @@ class _Rule:
 
 
 class S3:
-    """One bucket. `log` has all exchanges; `url` is the endpoint."""
+    """One bucket. `log` has all exchanges; `url` is the endpoint, by https with `tls`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.log: list[Exchange] = []
         self.heeds_if_match = True
         self.page_keys = 1000
@@ -113,7 +116,7 @@ class S3:
         self._ended = threading.Event()
         self._clients: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -162,7 +165,7 @@ class S3:
         with self.lock:
             for client in self._clients:
                 with contextlib.suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
+                    socket.socket.shutdown(client, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -173,6 +176,9 @@ class S3:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._tls is not None:
+                # The handshake is made by the thread that reads.
+                client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
             with self.lock:
                 self._clients.add(client)
                 self._threads.append(threading.Thread(target=self._serve, args=(client, len(self._threads))))
@@ -235,17 +241,19 @@ class S3:
         modified = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(stored.modified))
         return (
             f"<Contents><Key>{escape(key)}</Key><Size>{len(stored.content)}</Size>"
-            f"<ETag>&quot;{escape(stored.etag)}&quot;</ETag><LastModified>{modified}Z</LastModified></Contents>"
+            f"<ETag>{escape(quoted(stored.etag))}</ETag><LastModified>{modified}Z</LastModified></Contents>"
         )
 
     def _object(self, exchange: Exchange) -> None:
         stored = exchange.stored
         if stored is None:
             return refuse(404, "NoSuchKey")(exchange)
-        if self.heeds_if_match and exchange.headers.get("if-match", f'"{stored.etag}"') != f'"{stored.etag}"':
+        tag = quoted(stored.etag)
+        wanted = exchange.headers.get("if-match")
+        if self.heeds_if_match and wanted is not None and (wanted != tag or tag.startswith("W/")):
             return refuse(412, "PreconditionFailed")(exchange)
         exchange.body = stored.content
-        exchange.answer["ETag"] = f'"{stored.etag}"'
+        exchange.answer["ETag"] = tag
         if span := re.fullmatch(r"bytes=(\d+)-(\d+)", exchange.headers.get("range", "")):
             serve_range(int(span[1]), int(span[2]))(exchange)
         elif exchange.headers.get("x-amz-checksum-mode") == "ENABLED":
@@ -259,10 +267,12 @@ class S3:
         exchange.body = bytes(sizes[int(exchange.query["partNumber"]) - 1]) if sizes else b""
 
     def _send(self, client: socket.socket, exchange: Exchange) -> None:
-        wire = memoryview(exchange.wire())
+        wire = exchange.wire()
         exchange.body = b""  # the log is kept, and bodies are large
         step = 1 if exchange.pace_seconds else _CHUNK_BYTES
-        for start in range(0, len(wire), step):
+        begin = wire.index(b"\r\n\r\n") + 4 if exchange.swift_head else 0
+        client.sendall(wire[:begin])
+        for start in range(begin, len(wire), step):
             client.sendall(wire[start : start + step])
             if self._ended.wait(exchange.pace_seconds) if exchange.pace_seconds else self._ended.is_set():
                 return
@@ -270,6 +280,11 @@ class S3:
             client.recv(1)  # until the client or `close` ends it
         elif exchange.end == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def quoted(etag: str) -> str:
+    """An ETag as HTTP has it; `W/x` is a weak one."""
+    return f'W/"{etag[2:]}"' if etag.startswith("W/") else f'"{etag}"'
 
 
 # Faults of the network
@@ -308,6 +323,16 @@ def cut_head(before: str) -> Fault:
 def crawl(exchange: Exchange) -> None:
     """Send a byte every 50 ms, headers and all: a listing takes more than 20 s."""
     exchange.pace_seconds = 0.05
+
+
+def head_apart(exchange: Exchange) -> None:
+    """Send the headers by themselves; with TLS in a record of their own."""
+    exchange.swift_head = True
+
+
+def crawl_in_body(exchange: Exchange) -> None:
+    """Send the headers at once, then a byte every 50 ms."""
+    exchange.pace_seconds, exchange.swift_head = 0.05, True
 
 
 def flip(at: int) -> Fault:
@@ -382,6 +407,12 @@ def chunked(exchange: Exchange) -> None:
     exchange.answer.pop("Content-Length", None)
     exchange.answer["Transfer-Encoding"] = "chunked"
     exchange.body = f"{len(exchange.body):x}\r\n".encode() + exchange.body + b"\r\n0\r\n\r\n"
+
+
+def endless_chunk(exchange: Exchange) -> None:
+    """Announce a chunk, and never come to its end."""
+    chunked(exchange)
+    exchange.body = b"5;" + b"x" * 10_000
 
 
 def say(body: bytes) -> Fault:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,7 +17,7 @@ from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.errors import BucketMissing, ModelSyncError, NotOffered, ObjectChanged, Stopped, StoreUnavailable
-from modelsync.ports import Body, Listing, ObjectStore
+from modelsync.ports import Body, Listing, ObjectStore, Patiently, at_once
 
 _ALGORITHMS: dict[str, tuple[Callable[[bytes], int], int]] = {
     "crc64nvme": (crc64nvme, 8),
@@ -98,18 +98,18 @@ class FakeStore:
         if self.missing:
             raise BucketMissing("no such bucket")
 
-    def list(self, prefix: str) -> Listing:
+    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
         self._use("list")
         with self._lock:
             keys = sorted((key for key in self._objects if key.startswith(prefix)), key=str.encode)
             return Listing(tuple(self._objects[key][0] for key in keys), self.now())
 
-    def scan(self, prefix: str) -> Iterator[RemoteObject]:
+    def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
         objects = self.list(prefix).objects
         for start in range(0, len(objects), self.page_size):
             yield from objects[start : start + self.page_size]
 
-    def uploads(self, prefix: str) -> Iterator[Upload]:
+    def uploads(self, prefix: str, patiently: Patiently = at_once) -> Iterator[Upload]:
         self._use("uploads")
         if self.hides_uploads:
             raise NotOffered("not allowed by the test")
@@ -138,7 +138,7 @@ class FakeStore:
         self._use("head")
         return self._find(remote)[0]
 
-    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
+    def part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
         self._use("parts")
         self._find(remote)
         return None
@@ -205,27 +205,27 @@ class FaultyStore:
             return None
         return fault
 
-    def list(self, prefix: str) -> Listing:
-        self._next("list")
-        return self._store.list(prefix)
+    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
+        patiently(lambda: self._next("list"))
+        return self._store.list(prefix, patiently)
 
-    def scan(self, prefix: str) -> Iterator[RemoteObject]:
-        for number, remote in enumerate(self._store.scan(prefix)):
+    def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
+        for number, remote in enumerate(self._store.scan(prefix, patiently)):
             if number == 1:
-                self._next("scan")
+                patiently(lambda: self._next("scan"))
             yield remote
 
-    def uploads(self, prefix: str) -> Iterator[Upload]:
-        self._next("uploads")
-        return self._store.uploads(prefix)
+    def uploads(self, prefix: str, patiently: Patiently = at_once) -> Iterator[Upload]:
+        patiently(lambda: self._next("uploads"))
+        return self._store.uploads(prefix, patiently)
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         self._next("head")
         return self._store.head(remote)
 
-    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
+    def part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
         self._next("parts")
-        return self._store.part_sizes(remote, count, exactly=exactly)
+        return self._store.part_size(remote, number, count)
 
     @contextmanager
     def open(self, remote: RemoteObject, span: Span) -> Iterator[Body]:

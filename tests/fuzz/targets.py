@@ -22,13 +22,14 @@ from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quaran
 from modelsync.core.names import Located, Naming, locate
 from modelsync.core.objects import RemoteObject, gather, gather_all
 from modelsync.core.proof import expected
+from modelsync.core.rollout import Consumer
 from modelsync.core.signature import parse_bundle
 from modelsync.errors import ModelSyncError, NotOffered, Rejected, StoreUnavailable
 from modelsync.gate.pickles import PicklePolicy, judge_pickle
 from modelsync.gate.source import BytesSource
 
 _NAMING = Naming()
-_RECORDS: tuple[type[Record], ...] = (Manifest, Current, Quarantine, Reconciled, Damage, Scrubbed)
+_RECORDS: tuple[type[Record], ...] = (Manifest, Current, Quarantine, Reconciled, Damage, Scrubbed, Consumer)
 
 
 def events(data: bytes) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.authority import Authority
 from fakes.cloud import REGION, SigningS3
 from fakes.hostile_s3 import S3
 from fakes.sigv4 import Keyring
@@ -35,9 +36,18 @@ def pod(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
         made.close()
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs the certificates of servers on loopback."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
 @pytest.fixture
-def s3() -> Iterator[S3]:
-    """A server for one test, that does what it is told."""
-    server = S3()
+def s3(request: pytest.FixtureRequest, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A server for one test, that does what it is told; by https if the parameter says so."""
+    encrypted = getattr(request, "param", "http") == "https"
+    if encrypted:
+        monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    server = S3(authority.server("127.0.0.1") if encrypted else None)
     yield server
     server.close()

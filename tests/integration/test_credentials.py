@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from fakes.cloud import REGION, SigningSqs
 from fakes.identity import ContainerAgent, InstanceMetadata, Sts, sts_error
 from fakes.loopback import Answer
 from fakes.sigv4 import Key
+from modelsync.adapters import credential_process
 from modelsync.adapters.sqs import SqsOptions, SqsQueue, sqs_client
 from modelsync.core.facts import Outcome, RequestRetried
 from modelsync.core.parts import MIB
@@ -125,6 +127,48 @@ def test_instance_metadata(pod: Pod) -> None:
         pod.store().check()
         assert [request.method for request in metadata.seen] == ["PUT", "GET", "GET"]
     assert pod.signed_by() == [pod.keys.issued[0].id]
+
+
+ANSWER = json.dumps({"Version": 1, "AccessKeyId": KEY.id, "SecretAccessKey": KEY.secret})
+AS_SOURCE = {"role_arn": ROLE, "source_profile": "base", "region": REGION}
+
+
+def process(pod: Pod, tmp_path: Path, script: str, *, as_source: bool) -> None:
+    """Let a program print the keys, or the keys that a role is assumed with."""
+    (tmp_path / "program").write_text(script)
+    runs = {"credential_process": f"sh {tmp_path / 'program'}"}
+    profiles = {"profile_base": runs, "profile_voices": AS_SOURCE if as_source else runs}
+    pod.set(AWS_CONFIG_FILE=write_ini(tmp_path / "config", **profiles), AWS_PROFILE="voices")
+
+
+@pytest.mark.parametrize("as_source", [False, True], ids=["itself", "for a role"])
+def test_a_program_that_prints_keys(pod: Pod, tmp_path: Path, as_source: bool) -> None:  # noqa: FBT001
+    pod.keys.add(KEY)
+    process(pod, tmp_path, f"echo '{ANSWER}'", as_source=as_source)
+    with Sts(pod.keys) as sts:
+        pod.set(AWS_ENDPOINT_URL_STS=sts.url)
+        pod.store().check()
+        assert [request.access_key for request in sts.seen] == [KEY.id] * as_source
+    assert pod.signed_by() == [pod.keys.issued[0].id if as_source else KEY.id]
+
+
+@pytest.mark.parametrize("as_source", [False, True], ids=["itself", "for a role"])
+def test_a_program_that_hangs_is_ended_with_all_that_it_started(
+    pod: Pod,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    as_source: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr(credential_process, "SECONDS", 0.5)
+    sign_of_life = tmp_path / "fifo"
+    os.mkfifo(sign_of_life)
+    process(pod, tmp_path, f"exec 3<>{sign_of_life}\nsleep 1000\n", as_source=as_source)
+    reader = os.open(sign_of_life, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(StoreDenied, match=r"cannot be had: credential_process gave no answer within .* and was ended"):
+        pod.store().check()
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b"", "nobody holds the other end any more"
+    os.close(reader)
 
 
 # While they last, and when they end
@@ -286,7 +330,7 @@ def test_why_a_head_is_refused_is_told_too(pod: Pod) -> None:
     pod.keys.add(Key(KEY.id, KEY.secret, ends_at=0))
     asks: list[Callable[[], object]] = [
         lambda: store.head(remote),
-        lambda: store.part_sizes(remote, 2, exactly=False),
+        lambda: store.part_size(remote, 1, 2),
     ]
     for ask in asks:
         with pytest.raises(CredentialsRefused, match=r"ExpiredToken .*the credentials have ended"):

@@ -197,7 +197,7 @@ def test_a_listing_that_fails_withdraws_nothing(world: World, failure: Exception
     world.remove("m0")
     work_off(world)
     world.clock.advance(GRACE)
-    world.store.plan("list", *[None] * (call - 1), failure)  # type: ignore[arg-type]
+    world.store.plan("list", *[None] * (call - 1), *[failure] * 3)  # type: ignore[arg-type]
     result = world.sync("m0")
     assert (result.outcome, result.reason) == (Outcome.ERROR, str(failure))
     assert world.read("m0") == V1
@@ -205,7 +205,7 @@ def test_a_listing_that_fails_withdraws_nothing(world: World, failure: Exception
 
 def test_a_comparison_that_breaks_off_sets_no_tombstone(world: World) -> None:
     world.remove("m9")
-    world.store.plan("scan", StoreUnavailable("broke off"))
+    world.store.plan("scan", *[StoreUnavailable("broke off")] * 3)
     with pytest.raises(StoreUnavailable):
         work_off(world)
     assert current(world, "m9")["gone_since"] is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
 import socket
 import threading
 import time
@@ -26,8 +28,10 @@ from modelsync.core.health import Status
 from modelsync.core.names import ModelId
 from modelsync.core.notices import Origin
 from modelsync.core.objects import Revision
+from modelsync.core.rollout import Consumer, Rollout
+from modelsync.errors import VolumeFailed
 from modelsync.ports import Observer
-from modelsync.service.parts import FanOut
+from modelsync.service.fanout import FanOut
 from modelsync.telemetry.metrics import Metrics
 from modelsync.web.api import Views, make_api
 from modelsync.web.events import EventStream
@@ -69,7 +73,7 @@ class Site:
         self.world = world
         self.feed = Feed(world.clock, Origin("s3://b/", "/models"), FeedOptions(**bounds))
         self.tell = observer(self.feed, world.clock)
-        self.consumers = Consumers(world.clock, world.board.models, ConsumerBounds(kept=3))
+        self.consumers = Consumers(world.volume, world.clock, world.board.models, ConsumerBounds(kept=3))
         self.metrics = Metrics(world.board.models, self.consumers.rollouts)
         models = Models(world.volume, world.board.models, self.consumers)
         views = Views(
@@ -388,6 +392,132 @@ def test_the_number_of_consumers_is_bounded(world: World, site: Site) -> None:
     assert site.report("alice", "pod-0", revision)[0] == 204
 
 
+def consumers(site: Site, model: str = "alice") -> list[str]:
+    return [one["name"] for one in site.call(f"/api/v1/models/{model}")[1]["consumers"]]
+
+
+def counted(site: Site) -> dict[str, Rollout]:
+    site.consumers.refresh(lambda: None)
+    return {str(model): found for model, found in site.consumers.rollouts().items()}
+
+
+def test_every_replica_knows_what_was_reported_to_another_and_before_its_start(world: World, site: Site) -> None:
+    old, new = publish(world), publish(world, content=b"2")
+    other = Site(world)
+    site.report("alice", "pod-1", new)
+    other.report("alice", "pod-2", old)
+    site.report("alice", "pod-3", old)
+    other.report("alice", "pod-3", new)
+    later = Site(world)
+    for one in (site, other, later):
+        assert consumers(one) == ["pod-1", "pod-2", "pod-3"]
+        assert one.call("/api/v1/models/alice")[1]["rollout"] == {"consumers": 3, "current": 2, "complete": False}
+        assert counted(one) == {"alice": Rollout(3, 2, complete=False)}
+        assert b'modelsync_consumers{model="alice",runs="current"} 2.0' in one.metrics.render()
+    for one in (other, later):
+        one.close()
+
+
+def test_a_report_needs_no_lock_of_the_model(world: World, site: Site) -> None:
+    revision = publish(world)
+    with world.volume.writer(A):
+        assert site.report("alice", "pod-1", revision)[0] == 204
+    assert world.sync("alice").outcome is Outcome.NOOP
+    assert consumers(site) == ["pod-1"]
+
+
+def test_reports_that_are_out_of_date_leave_the_volume(world: World, site: Site) -> None:
+    revision = publish(world)
+    for number in range(3):
+        site.report("alice", f"pod-{number}", revision)
+    world.clock.advance(901)
+    directory = world.home("alice") / "consumers"
+    left_behind = directory / ".tmp-1"
+    left_behind.write_bytes(b"")
+    os.utime(left_behind, (0, 0))
+    assert site.report("alice", "pod-3", revision)[0] == 204, "they make room"
+    assert os.listdir(directory) == ["pod-3.json"]
+    world.clock.advance(901)
+    assert counted(site) == {}
+    assert os.listdir(directory) == []
+
+
+def test_a_refresh_does_not_forget_what_is_reported_meanwhile(
+    world: World, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = publish(world)
+    read = world.volume.consumers
+
+    def read_and_wait(model: ModelId) -> list[Consumer]:
+        found = read(model)
+        world.clock.advance(1)
+        site.consumers.report(model, "pod-1", revision)
+        return found
+
+    monkeypatch.setattr(world.volume, "consumers", read_and_wait)
+    assert counted(site) == {"alice": Rollout(1, 1, complete=True)}
+
+
+@pytest.mark.parametrize("name", ["..", ".tmp-1", "a/../../b", "%2E", "x" * 253, "\x7e" * 253, "/" * 253])
+def test_whatever_a_consumer_calls_itself_stays_in_its_directory(world: World, site: Site, name: str) -> None:
+    revision = publish(world)
+    before = {path for path in world.base.rglob("*") if "consumers" not in path.parts}
+    assert site.report("alice", name, revision)[0] == 204
+    assert site.report("alice", name, revision)[0] == 204
+    assert consumers(site) == [name]
+    assert len(os.listdir(world.home("alice") / "consumers")) == 1
+    assert {path for path in world.base.rglob("*") if "consumers" not in path.parts} == before
+
+
+def test_what_is_no_report_on_the_volume_does_no_harm(world: World, site: Site) -> None:
+    revision = publish(world)
+    site.report("alice", "pod-1", revision)
+    directory = world.home("alice") / "consumers"
+    good = (directory / "pod-1.json").read_bytes()
+    (directory / "empty.json").write_bytes(b"")
+    (directory / "other.json").write_bytes(good)
+    (directory / "large.json").write_bytes(good.replace(b"pod-1", b"large") + b" " * 5000)
+    (directory / "odd.json").write_bytes(good.replace(b"pod-1", b"odd").replace(revision.encode(), b"<script>"))
+    (directory / "directory.json").mkdir()
+    (directory / "link.json").symlink_to("/dev/zero")
+    os.mkfifo(directory / "pipe.json")
+    assert consumers(site) == ["pod-1"]
+    assert counted(site) == {"alice": Rollout(1, 1, complete=True)}
+
+
+def test_the_volume_is_read_over_and_over_and_its_failures_are_outlived(world: World, site: Site) -> None:
+    revision = publish(world)
+    other = Site(world)
+    other.report("alice", "pod-1", revision)
+    failures = [VolumeFailed("it hangs")]
+    stop, beats = threading.Event(), 0
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+        if failures:
+            raise failures.pop()
+        if site.consumers.rollouts():
+            stop.set()
+
+    site.consumers.run(stop, beat)
+    assert site.consumers.rollouts() == {A: Rollout(1, 1, complete=True)}
+    assert beats > 15
+    world.remove("alice")
+    shutil.rmtree(world.home("alice"))
+    assert counted(site) == {}
+    other.close()
+
+
+def test_a_volume_that_fails_is_told_to_the_consumer(world: World, site: Site) -> None:
+    revision = publish(world)
+    directory = world.home("alice") / "consumers"
+    directory.write_bytes(b"no directory")
+    status, answer = site.report("alice", "pod", revision)
+    assert status == 503
+    assert answer["detail"].startswith("cannot write what consumers of alice report")
+
+
 def test_consumers_of_a_model_that_is_gone_leave_no_series_behind(world: World, site: Site) -> None:
     revision = publish(world)
     site.report("alice", "pod-1", revision)
@@ -444,6 +574,9 @@ def test_what_is_no_report_is_refused_with_a_sentence(world: World, site: Site, 
 
 
 def test_a_model_that_is_not_there_has_no_consumers(world: World, site: Site) -> None:
+    world.board(facts.SyncStarted(B, "s", "event"))
+    status, answer = site.report("bob", "pod", R)
+    assert (status, answer["detail"]) == (409, "bob has no consumers: nothing of it is on the volume")
     assert site.report("nobody", "pod", R)[0] == 404
     assert site.report("..", "pod", R)[0] == 404
 

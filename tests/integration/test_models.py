@@ -127,7 +127,7 @@ def test_why_readers_do_not_see_the_newest_version_is_told(world: World, serve: 
     state, reason, seen = shown()
     assert (state, seen) == ("rejected", revision)
     assert "no JSON" in str(reason)
-    world.store.plan("list", StoreUnavailable("no network"))
+    world.store.plan("list", *[StoreUnavailable("no network")] * 3)
     world.sync("alice")
     assert shown() == ("failing", "no network", revision)
 

@@ -75,7 +75,7 @@ def test_a_listing_that_breaks_off_concludes_nothing(world: World) -> None:
     for model in ("alice", "bob"):
         world.upload(model, V1)
         world.sync(model)
-    world.store.plan("scan", StoreUnavailable("broke off"))
+    world.store.plan("scan", *[StoreUnavailable("broke off")] * 3)
     with pytest.raises(StoreUnavailable):
         world.compare()
     assert world.volume.reconciled() is None
@@ -114,7 +114,7 @@ def test_a_published_model_keeps_its_name_against_an_earlier_key(world: World) -
 def test_a_failed_comparison_is_told_and_made_again(world: World) -> None:
     world.upload("alice", V1)
     world.upload("bob", V1)
-    world.store.plan("scan", StoreUnavailable("S3 is down"))
+    world.store.plan("scan", *[StoreUnavailable("S3 is down")] * 3)
     run(world, until=2)
     assert [fact.reason for fact in world.told(ReconcileFailed)] == ["S3 is down"]  # type: ignore[attr-defined]
     assert len(world.told(ReconcileFinished)) == 1
@@ -125,7 +125,7 @@ def test_a_failed_comparison_is_told_and_made_again(world: World) -> None:
 def test_s3_being_down_is_a_degraded_health_with_its_reason(world: World) -> None:
     world.upload("alice", V1)
     world.upload("bob", V1)
-    world.store.plan("scan", StoreUnavailable("S3 is down"))
+    world.store.plan("scan", *[StoreUnavailable("S3 is down")] * 3)
     run(world, until=1)
     check = world.board.checks()["s3"]
     assert (check.status, check.reason) == (Status.DEGRADED, "S3 is down")

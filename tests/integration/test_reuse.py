@@ -152,6 +152,8 @@ MD5 = "0123456789abcdef0123456789abcdef"
         (MD5, MD5, True, True, "aa", None, False),
         (MD5, MD5, True, True, "aa", "aa", True),
         (MD5, MD5, True, True, None, "aa", True),
+        (f"W/{MD5}", f"W/{MD5}", True, True, None, "aa", False),
+        (f"W/{MD5}", f"W/{MD5}", False, False, "aa", "aa", True),
     ],
 )
 def test_which_bytes_are_the_same(

@@ -16,9 +16,20 @@ import pytest
 from fakes.clock import VirtualClock
 from modelsync.adapters.clock import SystemClock
 from modelsync.app.overrides import Overrides
+from modelsync.app.sightings import Sightings
 from modelsync.core.deletions import DeletionRules
-from modelsync.core.facts import Outcome, Pinned, Published, Unpinned
-from modelsync.core.manifest import Current
+from modelsync.core.facts import (
+    Fact,
+    ModelAbsent,
+    ModelKnown,
+    Outcome,
+    Pinned,
+    PublicationSeen,
+    Published,
+    ReconcileFinished,
+    Unpinned,
+)
+from modelsync.core.manifest import Current, Reconciled
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.core.status import State, view_of
@@ -204,7 +215,7 @@ def test_a_pin_takes_a_models_tombstone_away(world: World) -> None:
 def test_a_rollback_mends_what_a_model_failed_of_in_health(world: World) -> None:
     publish(world, 1)
     publish(world, 2)
-    world.store.plan("list", StoreUnavailable("away"))
+    world.store.plan("list", *[StoreUnavailable("away")] * 3)
     assert world.sync("alice").outcome is Outcome.ERROR
     assert ALICE in world.board.failing()
     world.rollback("alice")
@@ -425,3 +436,50 @@ def test_orders_of_several_replicas_at_once_leave_one_whole_answer(world: World)
     assert found.consistent
     assert world.read("alice") in [version(number) for number in range(3)]
     assert world.verify("alice").findings == ()
+
+
+def test_a_comparison_sees_what_others_publish_once_and_nothing_else(world: World) -> None:
+    seen: list[Fact] = []
+    sightings = Sightings(seen.append)
+
+    def compare() -> None:
+        world.facts.clear()
+        world.compare()
+        for fact in [*world.facts, ReconcileFinished(Reconciled(0.0, 0, 0, 0, 0, 0), 0.1)]:
+            sightings(fact)
+
+    first, second = publish(world, 1), publish(world, 2)
+    compare()
+    assert not seen, "what was there at the start is no news"
+    operator(world).rollback(ALICE)
+    compare()
+    compare()
+    at = current(world).published_at
+    assert seen == [PublicationSeen(ALICE, first, second, at, pinned=True, rolled_back=True)]
+    own = world.overrides.rollback(ALICE, second)
+    for fact in world.told(Published):
+        sightings(fact)
+    world.clock.advance(1)
+    seen.clear()
+    compare()
+    assert own.changed
+    assert not seen, "that was done here"
+    world.upload("bob", version(1))
+    world.sync("bob")
+    compare()
+    [fact] = seen
+    assert isinstance(fact, PublicationSeen)
+    assert (fact.model, fact.previous, fact.pinned, fact.rolled_back) == ("bob", None, False, False)
+
+
+def test_a_comparison_that_read_an_older_record_takes_nothing_back() -> None:
+    seen: list[Fact] = []
+    sightings = Sightings(seen.append)
+    for fact in (
+        Published(ALICE, Revision("2" * 32), "s", None, 1, 1, 20.0, None, "why"),
+        ModelKnown(ALICE, Revision("1" * 32), 10.0),
+        ModelAbsent(ALICE),
+        ModelKnown(ALICE, Revision("1" * 32), 10.0),
+    ):
+        sightings(fact)
+    assert not seen

@@ -98,7 +98,7 @@ def test_where_uploads_cannot_be_seen_the_quiet_time_alone_decides_and_that_is_t
 
 def test_a_question_that_fails_is_asked_again_and_nothing_is_published_meanwhile(world: World) -> None:
     world.upload("alice", V1)
-    world.store.plan("uploads", StoreUnavailable("S3 is down"))
+    world.store.plan("uploads", *[StoreUnavailable("S3 is down")] * 3)
     assert settled(world).outcome is Outcome.ERROR
     assert not (world.base / "alice").exists()
     assert settled(world).outcome is Outcome.SUCCESS

@@ -425,7 +425,7 @@ def test_a_superseded_download_hands_its_unchanged_files_on(one_by_one: World) -
 
 def test_files_of_a_superseded_download_are_not_published(world: World) -> None:
     world.upload("alice", V1)
-    world.store.plan("list", None, StoreUnavailable("for now"))  # everything is there but not published
+    world.store.plan("list", None, *[StoreUnavailable("for now")] * 3)  # everything is there but not published
     assert world.sync("alice").outcome is Outcome.ERROR
     world.bucket.remove("alice/de/vocab.txt")
     world.bucket.put("alice/de", b"not a known ending")

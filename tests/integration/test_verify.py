@@ -202,7 +202,7 @@ def test_without_s3_readers_keep_what_they_have(world: World) -> None:
     publish(world, V1)
     before = published(world)
     flip(before / "config.json")
-    world.store.plan("list", StoreUnavailable("S3 is down"))
+    world.store.plan("list", *[StoreUnavailable("S3 is down")] * 3)
     assert world.repair("alice").outcome is Outcome.ERROR
     assert published(world) == before
     assert world.sync("alice").outcome is Outcome.SUCCESS

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.names import ModelId
 from modelsync.core.notices import Notice, Origin, notice_of
 from modelsync.core.objects import Revision
-from modelsync.errors import ConfigurationError, NoticeRefused, NotTold
+from modelsync.errors import ConfigurationError, NoticeRefused, NotTold, Stopped
 from modelsync.ports.telling import Attend, Receiver
 from support.worker import until
 
@@ -212,6 +213,46 @@ def test_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(receiver.seen) == 1
 
 
+def test_a_name_that_nobody_looks_up_holds_the_receiver_up_for_a_bounded_time() -> None:
+    answers, lookups, attended = threading.Event(), [], []
+
+    def look(*_: object) -> list[str]:
+        lookups.append(1)
+        answers.wait(30)
+        return ["127.0.0.1"]
+
+    with WebhookReceiver() as receiver:
+        made = webhook(receiver.url, resolve=look, lookup_seconds=0.1)
+        for _ in range(3):
+            with pytest.raises(NotTold, match=r"the name was not looked up within 0\.1 s"):
+                made.tell(notice(), lambda: attended.append(1))
+        assert len(lookups) == 1, "one that hangs is not joined by others"
+        assert len(attended) >= 6
+
+        def ending() -> None:
+            attended.append(1)
+            if len(attended) > before + 1:
+                raise Stopped("ending")
+
+        before = len(attended)
+        with pytest.raises(Stopped):
+            webhook(receiver.url, resolve=look, lookup_seconds=60.0).tell(notice(), ending)
+        lookups.clear()
+        answers.set()
+        until(lambda: _told(made), "the lookup's end")
+        made.tell(notice(), lambda: None)
+        assert len(lookups) == 1, "each attempt looks the name up"
+    assert len(receiver.seen) == 2
+
+
+def _told(receiver: Webhook) -> bool:
+    try:
+        receiver.tell(notice(), lambda: None)
+    except NotTold:
+        return False
+    return True
+
+
 def test_a_name_that_cannot_be_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="names no possible host"):
         webhook(f"http://{'x' * 70}.example/")
@@ -333,6 +374,19 @@ def test_a_receiver_that_fails_again_and_again_is_left_alone_and_health_says_so_
     assert health[0] == health[-1] == ("healthy", "every receiver of notices can be told")
     reason = "webhook-1 (http://h/…): not tried for a while after 5 failures: it answered 500"
     assert ("degraded", reason) in health
+
+
+def test_a_receiver_that_refuses_everything_degrades_health_until_it_takes_a_notice() -> None:
+    telling = Telling(Scripted(*(NoticeRefused("it answered 404") for _ in range(4))))
+    telling.publish(*range(5))
+    telling.start()
+    telling.settle(5)
+    assert {reason for status, reason in telling.health() if status == "degraded"} == {
+        "webhook-1 (http://h/…): it refused the last 3 notices: it answered 404",
+        "webhook-1 (http://h/…): it refused the last 4 notices: it answered 404",
+    }
+    assert telling.health()[-1] == ("healthy", "every receiver of notices can be told")
+    assert [fact.outcome for fact in telling.told(facts.NoticeLost)] == ["refused"] * 4
 
 
 def test_the_oldest_notice_is_dropped_from_a_full_queue_and_that_is_told() -> None:

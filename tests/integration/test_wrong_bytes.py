@@ -14,6 +14,7 @@ import pytest
 
 from fakes import hostile_s3
 from fakes.hostile_s3 import S3, Exchange
+from modelsync.app import files
 from modelsync.core.facts import Outcome
 from modelsync.core.parts import MIB
 from modelsync.demo.upload import commit_file
@@ -90,6 +91,35 @@ def test_a_bit_that_flipped_in_the_store_is_refused_with_both_values_on_record(w
     world.put(V2)
     assert world.sync("alice").outcome is Outcome.SUCCESS
     assert world.read("alice") == V2
+
+
+@pytest.mark.parametrize("size_bytes", [1000, 17 * MIB], ids=["one answer", "ranges"])
+def test_bytes_that_are_the_buckets_but_not_the_commit_files_do_not_come_again(
+    world: HostileWorld, s3: S3, size_bytes: int
+) -> None:
+    world.put({"model.onnx": bytes(size_bytes)})
+    s3.put("alice/modelsync.json", commit_file({"model.onnx": b"x" * size_bytes}))
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert "commit-sha256 is " in sentence(result.reason)
+    assert len(s3.requests("GET", WEIGHTS)) == (1 if size_bytes == 1000 else 2)
+
+
+def test_where_size_is_all_that_s3_offers_a_commit_file_that_does_not_fit_is_tried_twice(
+    world: HostileWorld, s3: S3
+) -> None:
+    s3.put(WEIGHTS, V1["model.onnx"], etag="no hash at all", type="NONE")
+    s3.put("alice/modelsync.json", commit_file({"model.onnx": V2["model.onnx"]}))
+    assert world.sync("alice").outcome is Outcome.REJECTED
+    assert len(s3.requests("GET", WEIGHTS)) == 2
+
+
+def test_files_that_are_proven_cost_nothing_when_another_is_asked_for_again(world: HostileWorld, s3: S3) -> None:
+    world.put({f"{number:02}.onnx": os.urandom(1000) for number in range(20)})
+    s3.fault("GET", hostile_s3.flip(5), key="alice/19.onnx", at={1})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert len(s3.requests("GET")) == 21
+    assert s3.requests("HEAD") == []
 
 
 def test_a_commit_file_that_changed_on_its_way_is_asked_for_again(world: HostileWorld, s3: S3) -> None:
@@ -211,6 +241,117 @@ def test_headers_that_break_off_do_not_weaken_the_proof(world: HostileWorld, s3:
     assert "but S3 has AAAAAAAAAAA= on record" in result.reason
 
 
+# Weak ETags
+
+
+def test_an_etag_that_somebody_between_weakened_is_the_same_object(world: HostileWorld, s3: S3) -> None:
+    world.put(LARGE_1)
+    weakened = hostile_s3.header("ETag", f'W/"{md5(LARGE_1["model.onnx"])}"')
+    for kind in ("GET", "HEAD"):
+        s3.fault(kind, weakened)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == LARGE_1
+    assert {get.headers["if-match"] for get in s3.requests("GET")} == {f'"{md5(LARGE_1["model.onnx"])}"'}
+
+
+def test_a_weak_etag_pins_nothing_and_proves_nothing(world: HostileWorld, s3: S3) -> None:
+    weak = f"W/{md5(V1['model.onnx'])}"
+    for model, content in (("alice", V1), ("bob", V2)):
+        s3.put(f"{model}/model.onnx", content["model.onnx"], etag=weak, type="NONE")
+        assert world.sync(model).outcome is Outcome.SUCCESS
+        assert world.read(model)["model.onnx"] == content["model.onnx"]
+    assert proofs(world) == {"model.onnx": "size"}
+    assert all("if-match" not in get.headers for get in s3.requests("GET"))
+
+
+# Objects uploaded in parts, of which S3 has no checksum but an ETag that is made of the parts'
+
+
+def in_parts(s3: S3, parts: list[bytes], *, etag: str | None = None, count: int | None = None) -> None:
+    """Upload the weights in parts; `count`: what the ETag says of them."""
+    made = md5(b"".join(hashlib.md5(part).digest() for part in parts))
+    s3.put(
+        WEIGHTS,
+        b"".join(parts),
+        etag=etag or f"{made}-{count or len(parts)}",
+        parts=tuple(map(len, parts)),
+        type="NONE",
+    )
+
+
+def asked_parts(s3: S3) -> list[int]:
+    return [int(exchange.query["partNumber"]) for exchange in s3.requests("PART")]
+
+
+EVEN = [bytes([number]) * 1000 for number in range(9)] + [b"end"]
+ODD = [bytes([number]) * (1000 + number % 3) for number in range(20)]
+
+
+def test_parts_of_one_size_take_one_question(world: HostileWorld, s3: S3) -> None:
+    in_parts(s3, EVEN)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "etag-md5-parts"}
+    assert asked_parts(s3) == [1]
+
+
+def test_parts_of_other_sizes_are_asked_for_one_by_one_each_as_often_as_it_takes(world: HostileWorld, s3: S3) -> None:
+    in_parts(s3, ODD)
+    s3.fault("PART", hostile_s3.refuse(503, "SlowDown"), at={15, 18})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "etag-md5-parts"}
+    assert len(asked_parts(s3)) == len(ODD) + 2
+
+
+PART_REFUSALS = [
+    (400, "InvalidArgument"), (403, "AccessDenied"), (404, "NoSuchKey"), (405, "MethodNotAllowed"), (409, "Conflict"),
+    (416, "InvalidPartNumber"), (501, "NotImplemented"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "code"), PART_REFUSALS, ids=[str(status) for status, _ in PART_REFUSALS])
+def test_a_store_that_tells_no_part_is_asked_once(world: HostileWorld, s3: S3, status: int, code: str) -> None:
+    in_parts(s3, EVEN)
+    s3.fault("PART", hostile_s3.refuse(status, code))
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "size"}
+    assert asked_parts(s3) == [1]
+    assert len(s3.requests("GET")) == 2, "one of them for the reason"
+
+
+@pytest.mark.parametrize("count", [300, 10_001, 99_999])
+def test_a_store_that_does_not_know_of_parts_is_asked_once_at_most(world: HostileWorld, s3: S3, count: int) -> None:
+    in_parts(s3, [V1["model.onnx"]], count=count)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "size"}
+    assert asked_parts(s3) == [1] * (count <= 10_000)
+
+
+def test_a_store_that_stops_telling_is_not_asked_on(world: HostileWorld, s3: S3) -> None:
+    in_parts(s3, ODD)
+    s3.fault("PART", hostile_s3.refuse(403, "AccessDenied"), at={5})
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert proofs(world) == {"model.onnx": "size"}
+    assert asked_parts(s3) == [1, 2, 3, 4, 5]
+
+
+def test_wrong_bytes_in_even_parts_are_summed_up_once(
+    world: HostileWorld, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summed = []
+    real = files.composite
+
+    def counted(*args: Any) -> str:
+        summed.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(files, "composite", counted)
+    in_parts(s3, EVEN, etag=f"{'0' * 32}-{len(EVEN)}")
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert "etag-md5-parts is " in sentence(result.reason)
+    assert len(summed) == 2, "once for each download"
+
+
 PART_LENGTHS = [("0", "0"), ("1", "17825797"), ("9999999999999999999", "1")]
 
 
@@ -225,3 +366,5 @@ def test_parts_of_impossible_sizes_prove_nothing_and_stop_nothing(
     s3.fault("PART", length)
     assert world.sync("alice").outcome is Outcome.SUCCESS
     assert proofs(world) == {"model.onnx": "size"}
+    assert len(asked_parts(s3)) <= 2
+    assert len(s3.requests("GET")) == 2

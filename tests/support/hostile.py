@@ -16,8 +16,8 @@ from support.world import World
 class HostileWorld(World):
     """A world whose bucket is `s3`. Waits between attempts take no time."""
 
-    def __init__(self, base: Path, s3: S3, *, concurrency: int = 4) -> None:
-        super().__init__(base, concurrency=concurrency)
+    def __init__(self, base: Path, s3: S3, *, concurrency: int = 4, bandwidth: int = 0) -> None:
+        super().__init__(base, concurrency=concurrency, bandwidth=bandwidth)
         self.s3 = s3
         self.client = self._client(10.0)
 

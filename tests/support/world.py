@@ -22,6 +22,7 @@ from modelsync.app.dirty import DirtyModels, Work
 from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.overrides import Overrides
+from modelsync.app.patience import Patience
 from modelsync.app.refetch import Refetcher
 from modelsync.app.repair import Repairer
 from modelsync.app.result import SyncResult
@@ -43,6 +44,7 @@ from modelsync.ports.gate import Gate
 from modelsync.ports.signing import SignatureVerifier
 
 Told = TypeVar("Told")
+PATIENCE = Patience(attempts=3)
 
 
 class World:
@@ -107,7 +109,12 @@ class World:
                 namespace=self.namespace,
                 clock=self.clock,
                 observe=self.observe,
-                options=DecideOptions(self.naming, SettleOptions(settle_seconds, stale_seconds), deletions=self.rules),
+                options=DecideOptions(
+                    self.naming,
+                    SettleOptions(settle_seconds, stale_seconds),
+                    deletions=self.rules,
+                    patience=PATIENCE,
+                ),
                 in_force=in_force,
             ),
             breaker=self.breaker,
@@ -146,6 +153,7 @@ class World:
             clock=self.clock,
             observe=self.observe,
             in_force=in_force,
+            patience=PATIENCE,
         )
 
     def observe(self, fact: Fact, /) -> None:

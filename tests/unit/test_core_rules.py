@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from modelsync.core.backoff import backoff_seconds
+from modelsync.core.etags import is_weak, parse_etag, same_object
 from modelsync.core.health import Check, Status, move, queue_check, silent, sync_check, verdict
 from modelsync.core.manifest import (
     BadRecord,
@@ -47,10 +48,29 @@ MD5 = "0123456789abcdef0123456789abcdef"
         (ObjectDetails(5, f"{MD5}-3", {"sha256": "c=-3"}, "COMPOSITE"), Expected(Proof.SHA256, "c=-3", 3)),
         (ObjectDetails(5, f"{MD5}-3", {"sha256": "c=-3"}), Expected(Proof.SHA256, "c=-3", 3)),
         (ObjectDetails(5, MD5, {"xxhash": "c="}), Expected(Proof.MD5, MD5)),
+        (ObjectDetails(5, f"W/{MD5}"), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, f"W/{MD5}-3"), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, f"W/{MD5}-3", {"crc32c": "c="}), Expected(Proof.SIZE, "5")),
+        (ObjectDetails(5, f"W/{MD5}", {"crc32c": "c="}), Expected(Proof.CRC32C, "c=")),
     ],
 )
 def test_the_strongest_proof_that_s3_offers_is_chosen(details: ObjectDetails, wanted: Expected) -> None:
     assert expected(details) == wanted
+
+
+@pytest.mark.parametrize(
+    ("said", "etag"),
+    [('"e"', "e"), ("e", "e"), ("", ""), ('W/"e"', "W/e"), ("W/e", "W/e"), ('"W/"e""', "W/e"), ('w/"e"', 'w/"e')],
+)
+def test_an_etag_loses_its_quotes_but_not_its_weakness(said: str, etag: str) -> None:
+    assert parse_etag(said) == etag
+    assert is_weak(parse_etag(said)) is etag.startswith("W/")
+
+
+def test_a_weak_etag_may_be_of_the_same_object_as_a_strong_one() -> None:
+    assert same_object("W/e", "e")
+    assert same_object("e", "e")
+    assert not same_object("W/e", "f")
 
 
 @pytest.mark.parametrize("checksums", [{}, {"sha256": "c=-3"}])

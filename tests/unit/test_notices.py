@@ -11,7 +11,19 @@ import pytest
 from modelsync.core import facts
 from modelsync.core.addresses import refusal
 from modelsync.core.circuit import OPEN_SECONDS, THRESHOLD, Circuit
-from modelsync.core.cluster import annotate_patch, annotation_of, restart_patch
+from modelsync.core.cluster import (
+    SEEN_AT,
+    Remark,
+    Standing,
+    Workload,
+    aligned,
+    annotate_patch,
+    annotation_of,
+    latest,
+    overdue,
+    remark,
+    restart_patch,
+)
 from modelsync.core.damage import Finding, Kind
 from modelsync.core.facts import Fact, Outcome
 from modelsync.core.health import Status, notifications_check
@@ -26,6 +38,7 @@ from modelsync.core.notices import (
     cloud_event,
     hook_variables,
     notice_of,
+    sighting,
 )
 from modelsync.core.objects import Revision
 from modelsync.core.rollout import Consumer, Rollout, rollout
@@ -60,6 +73,8 @@ def test_a_publication_is_told_as_a_cloud_event() -> None:
             "event_at": "2023-11-14T22:13:19.500Z",
             "files": 2,
             "size_bytes": 10,
+            "pinned": False,
+            "rolled_back": False,
         },
     }
     assert json.loads(json.dumps(event)) == event
@@ -69,6 +84,31 @@ def test_a_publication_tells_who_signed_it() -> None:
     notice = notice_of(replace(PUBLISHED, signer="CN=build server"), 0.0)
     assert notice is not None
     assert cloud_event(notice, ORIGIN)["data"]["signer"] == "CN=build server"
+
+
+def test_a_machine_can_tell_a_rollback() -> None:
+    notice = notice_of(replace(PUBLISHED, pinned=True, rolled_back=True), 0.0)
+    assert notice is not None
+    data = cloud_event(notice, ORIGIN)["data"]
+    assert (data["pinned"], data["rolled_back"]) == (True, True)
+    variables = hook_variables(notice, ORIGIN)
+    assert (variables["MODELSYNC_PINNED"], variables["MODELSYNC_ROLLED_BACK"]) == ("true", "true")
+
+
+def test_what_another_process_published_has_the_id_that_it_has_there() -> None:
+    told = notice_of(PUBLISHED, 0.0)
+    seen = facts.PublicationSeen(A, NEW, OLD, NOW, pinned=True, rolled_back=True)
+    found = sighting(seen)
+    assert told is not None
+    assert (found.id, found.at, found.previous) == (told.id, told.at, OLD)
+    assert (found.pinned, found.rolled_back) == (True, True)
+    assert notice_of(seen, NOW) is None, "who published it tells of it"
+    assert activity_of(seen, 9.0) == Activity(
+        NOW, "published", "rolled back by another process; found by a comparison", A, NEW
+    )
+    other = activity_of(replace(seen, rolled_back=False), 9.0)
+    assert other is not None
+    assert other.reason == "published by another process; found by a comparison"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +141,6 @@ def test_a_notice_has_one_id_for_ever_and_another_happening_another() -> None:
         PUBLISHED,
         replace(PUBLISHED, revision=OLD),
         replace(PUBLISHED, published_at=NOW + 1),
-        replace(PUBLISHED, sync_id="s2"),
         REJECTED,
         UNPUBLISHED,
     ]
@@ -116,6 +155,7 @@ def test_the_variables_of_a_hook_are_all_and_only_those_that_are_named() -> None
     assert variables["MODELSYNC_EVENT"] == Happening.REJECTED
     assert (variables["MODELSYNC_PATH"], variables["MODELSYNC_RULE"]) == ("/models/de/alice", "checksum")
     assert variables["MODELSYNC_PREVIOUS"] == ""
+    assert (variables["MODELSYNC_PINNED"], variables["MODELSYNC_ROLLED_BACK"]) == ("", "")
 
 
 def finished(outcome: Outcome, *, overdue: bool = False) -> facts.SyncFinished:
@@ -229,13 +269,91 @@ def test_other_names_get_a_likeness_that_no_other_model_has() -> None:
         assert re.fullmatch(r"modelsync\.io/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", annotation)
 
 
-def test_a_restart_is_the_one_of_kubectl_and_the_same_for_the_same_notice() -> None:
-    notice = notice_of(PUBLISHED, 0.0)
-    assert notice is not None
-    annotations = {"kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20.500Z"}
-    assert restart_patch(notice) == {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-    (annotations,) = annotate_patch(notice)["metadata"].values()
-    assert annotations == {annotation_of(A): NEW}
+def workload(**annotations: str) -> Workload:
+    return Workload("Deployment", "tts", "uid", annotations)
+
+
+def test_a_restart_is_the_one_of_kubectl_and_puts_on_record_when_it_was() -> None:
+    stamp = "2023-11-14T22:13:20.500Z"
+    patch = restart_patch(workload(), NOW - 3, NOW)
+    assert patch == {
+        "metadata": {"annotations": {SEEN_AT: stamp}},
+        "spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("stamp", "due"),
+    [
+        ("2023-11-14T22:13:20.500Z", False),
+        ("2023-11-14T23:13:21+01:00", False),
+        ("2023-11-14T22:13:20.498Z", True),
+        ("yesterday", True),
+        ("9999999-01-01", True),
+    ],
+)
+def test_pods_that_were_restarted_since_are_not_restarted_again(stamp: str, due: bool) -> None:  # noqa: FBT001
+    assert (restart_patch(workload(**{SEEN_AT: stamp}), NOW, NOW + 5) is not None) is due
+
+
+def test_a_stamp_that_is_cut_to_milliseconds_is_of_the_publication_that_it_was_made_for() -> None:
+    at = 1_700_000_000.123999
+    patch = restart_patch(workload(), at, at)
+    assert patch is not None
+    assert restart_patch(workload(**patch["metadata"]["annotations"]), at, at) is None
+
+
+def test_a_workload_gets_the_annotations_that_it_has_not() -> None:
+    there = {annotation_of(A): NEW, annotation_of(ModelId("bob")): OLD}
+    assert annotate_patch(workload(**there), {A: NEW}) is None
+    assert annotate_patch(workload(**there), {A: NEW, ModelId("bob"): NEW}) == {
+        "metadata": {"annotations": {annotation_of(ModelId("bob")): NEW}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("started_at", "stamp", "due"),
+    [
+        (NOW - 5, None, True),
+        (NOW, None, False),
+        (NOW - 5, "2023-11-14T22:13:20.500Z", False),
+        (NOW - 5, "2023-11-14T22:13:20.400Z", True),
+        (NOW, "2023-11-14T22:13:20.400Z", False),
+    ],
+)
+def test_pods_are_overdue_that_nobody_started_since_a_publication(
+    started_at: float,
+    stamp: str | None,
+    due: bool,  # noqa: FBT001
+) -> None:
+    annotations = {} if stamp is None else {SEEN_AT: stamp}
+    assert overdue(Workload("Deployment", "tts", "uid", annotations, started_at), NOW) is due
+
+
+def test_an_event_says_that_a_workload_was_behind() -> None:
+    assert aligned("restarted", "a, b") == Remark(
+        "Normal", "ModelsAligned", "restarted: it was behind what is published of a, b"
+    )
+
+
+def test_those_that_were_published_last_come_first() -> None:
+    published = {ModelId(name): Standing(NEW, at) for name, at in {"a": 1.0, "b": 3.0, "c": 2.0, "d": 2.0}.items()}
+    assert list(latest(published, 3)) == ["b", "c", "d"]
+
+
+def test_an_event_on_a_workload_says_what_happened() -> None:
+    notices = [
+        notice_of(fact, NOW) for fact in (PUBLISHED, replace(PUBLISHED, rolled_back=True), REJECTED, UNPUBLISHED)
+    ]
+    assert [remark(notice, "annotated") for notice in notices if notice is not None] == [
+        Remark("Normal", "ModelPublished", f"annotated: model de/alice is at revision {NEW}"),
+        Remark("Normal", "ModelRolledBack", f"annotated: model de/alice is back at revision {NEW}"),
+        Remark("Warning", "ModelRejected", f"revision {NEW} of model de/alice is refused: bad bytes"),
+        Remark("Normal", "ModelUnpublished", "model de/alice is withdrawn: it left"),
+    ]
+    long = notice_of(replace(REJECTED, reason="x" * 5000), NOW)
+    assert long is not None
+    assert len(remark(long, "").message) == 1000
 
 
 def test_receivers_that_cannot_be_told_degrade_health() -> None:

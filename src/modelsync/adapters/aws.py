@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from modelsync.adapters.credential_process import bound_processes
 from modelsync.adapters.credentials import Credentials, keys_of
 from modelsync.errors import ConfigurationError
 
@@ -129,8 +130,11 @@ class AwsSession:
         raise ConfigurationError("AWS_REGION is not set: set it to the bucket's region, for example eu-central-1")
 
     def _find(self) -> Any:
-        # By a session of its own: each reads its files once.
-        return keys_of(os.environ) or self._session().get_credentials()
+        if (keys := keys_of(os.environ)) is not None:
+            return keys
+        session = self._session()  # one of its own: each reads its files once
+        bound_processes(session)
+        return session.get_credentials()
 
     def tls_context(self) -> ssl.SSLContext:
         """What servers are trusted by: AWS_CA_BUNDLE, else SSL_CERT_FILE, else the system's authorities.

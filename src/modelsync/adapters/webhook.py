@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote, urlsplit
@@ -31,6 +32,7 @@ from modelsync.ports.telling import Attend
 Resolve = Callable[[str, int], Sequence[str]]
 """Looks up a host's addresses. Raises OSError."""
 
+_TICK_SECONDS = 1.0
 _TARGET = "%/:=&?~+!$,;'@()*[]"  # what stands as it is in a path with its query
 
 
@@ -47,6 +49,7 @@ class WebhookOptions:
         link_local: addresses that `core.addresses` refuses are allowed.
         timeouts: of one connection.
         total_seconds: for an answer, from the connection on.
+        lookup_seconds: for the name.
     """
 
     name: str
@@ -57,6 +60,7 @@ class WebhookOptions:
     link_local: bool = False
     timeouts: Timeouts = field(default_factory=lambda: Timeouts(connect=5.0, read=10.0, crawl=10.0))
     total_seconds: float = 15.0
+    lookup_seconds: float = 15.0
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -67,6 +71,43 @@ def resolve(host: str, port: int) -> list[str]:
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Lookup:
+    """Looks a name up in a thread of its own: the system's resolver may take minutes, and nothing ends it."""
+
+    def __init__(self, look: Callable[[], Sequence[str]]) -> None:
+        self._look = look
+        self._running: Future[Sequence[str]] | None = None
+
+    def addresses(self, seconds: float, attend: Attend) -> Sequence[str]:
+        """What the name leads to. A lookup that was not waited for to its end is waited for again, and none beside it.
+
+        Raises:
+            OSError: to nothing, or nobody said within so many seconds.
+            Stopped: `attend` said so.
+        """
+        until = time.monotonic() + seconds
+        running = self._running or self._begin()
+        while not running.done() and (left := until - time.monotonic()) > 0:
+            wait([running], min(left, _TICK_SECONDS))
+            attend()
+        if not running.done():
+            raise OSError(f"the name was not looked up within {seconds:g} s")
+        self._running = None
+        return running.result()
+
+    def _begin(self) -> Future[Sequence[str]]:
+        self._running = running = Future[Sequence[str]]()
+
+        def run() -> None:
+            try:
+                running.set_result(self._look())
+            except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                running.set_exception(error)
+
+        threading.Thread(target=run, name="look up a receiver", daemon=True).start()
+        return running
 
 
 class Webhook:
@@ -105,7 +146,7 @@ class Webhook:
         if parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-        self._resolve = resolve
+        self._lookup = Lookup(lambda: resolve(self._host, self._port))
         self._now = now
 
     def tell(self, notice: Notice, attend: Attend) -> None:
@@ -118,7 +159,7 @@ class Webhook:
         if self._options.key is not None:
             headers["webhook-signature"] = signature(self._options.key, notice.id, sent_at, body)
         try:
-            status, pause = self._post(headers, body)
+            status, pause = self._post(headers, body, attend)
         except OSError as error:
             raise NotTold(f"no answer: {one_line(error)}") from error
         if status // 100 == 2:
@@ -129,8 +170,8 @@ class Webhook:
             raise NoticeRefused(f"it answered {status}: redirects are not followed, so name the final address")
         raise NoticeRefused(f"it answered {status}")
 
-    def _post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
-        connection = self._connect()
+    def _post(self, headers: Mapping[str, str], body: bytes, attend: Attend) -> tuple[int, str]:
+        connection = self._connect(self._lookup.addresses(self._options.lookup_seconds, attend))
         # Whoever drips its answer byte by byte meets no time-out of the socket's.
         guard = threading.Timer(self._options.total_seconds, connection.break_off)
         guard.daemon = True
@@ -144,11 +185,11 @@ class Webhook:
             guard.cancel()
             connection.close()
 
-    def _connect(self) -> Connection:
+    def _connect(self, addresses: Sequence[str]) -> Connection:
         """Connect to the first address that may be connected to and answers."""
         until = time.monotonic() + self._options.total_seconds
         failure: OSError = OSError("the name has no address")
-        for address in self._resolve(self._host, self._port):
+        for address in addresses:
             if not self._options.link_local and (reason := refusal(address)) is not None:
                 failure = OSError(f"{address} is {reason}: set NOTIFY_ALLOW_LINK_LOCAL=true if that is meant")
                 continue

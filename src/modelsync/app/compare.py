@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from modelsync.app.breaker import Breaker
 from modelsync.app.namespace import Namespace
+from modelsync.app.patience import LOOKS, Patience, Retries
 from modelsync.app.progress import Beat
 from modelsync.app.vetting import RulesInForce, no_rules
 from modelsync.core.deletions import DeletionRules, depart
@@ -42,6 +43,7 @@ class Comparison:
         clock: Clock,
         observe: Observer,
         in_force: RulesInForce = no_rules,
+        patience: Patience = LOOKS,
     ) -> None:
         self._store = store
         self._volume = volume
@@ -52,6 +54,7 @@ class Comparison:
         self._clock = clock
         self._observe = observe
         self._in_force = in_force
+        self._patience = patience
         self._seeded = False
 
     def _seed(self, known: AbstractSet[ModelId]) -> None:
@@ -81,10 +84,15 @@ class Comparison:
         seen: set[ModelId] = set()
         objects = changed = refused = 0
         rules = self._in_force()
-        for item in gather_all(self._store.scan(self._naming.prefix), self._naming):
+
+        def check() -> None:
             beat()
             if stop.is_set():
                 raise Stopped("shutting down")
+
+        retries = Retries(self._patience, self._clock, self._observe, None, "comparison", "the listing", stop, check)
+        for item in gather_all(self._store.scan(self._naming.prefix, retries), self._naming):
+            check()
             if isinstance(item, Refused):
                 refused += 1
                 self._observe(KeyRefused(item.reason))
@@ -151,6 +159,7 @@ class Comparison:
                     settled,
                     pinned=pinned,
                     unsigned=current.unsigned if rules.signers else None,
+                    rolled_back=current.rolled_back,
                 )
             )
 

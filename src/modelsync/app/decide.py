@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from modelsync.app.commit import read_commit
 from modelsync.app.mismatch import refuted, twice
 from modelsync.app.namespace import Namespace
+from modelsync.app.patience import LOOKS, Patience, Retries
 from modelsync.app.progress import SyncContext
 from modelsync.app.settling import SettleOptions, Settling
 from modelsync.app.vetting import RulesInForce, no_rules
@@ -31,12 +32,14 @@ class DecideOptions:
         settle: models without a commit file.
         commit_timeout_seconds: how long a commit file may wait for its files.
         deletions: models that left the bucket.
+        patience: with S3.
     """
 
     naming: Naming
     settle: SettleOptions = field(default_factory=SettleOptions)
     commit_timeout_seconds: float = 3600.0
     deletions: DeletionRules = field(default_factory=DeletionRules)
+    patience: Patience = LOOKS
 
 
 @dataclass(frozen=True)
@@ -70,24 +73,27 @@ class Decider:
         )
         self._unlike_commit: dict[ModelId, tuple[Digest, RelPath]] = {}
 
-    def look(self, model: ModelId) -> Look:
+    def look(self, model: ModelId, context: SyncContext) -> Look:
         """List a model.
 
         Raises:
             StoreUnavailable, StoreDenied, BucketMissing: conclude nothing.
         """
         naming = self._options.naming
-        listing = self._store.list(naming.list_prefix(model))
+        listing = self._store.list(naming.list_prefix(model), self._retries(context))
         snapshot = gather(model, listing.objects, naming)
         return Look(snapshot and self._namespace.judge(snapshot), listing.at)
 
-    def bucket_is_empty(self) -> bool:
+    def _retries(self, context: SyncContext) -> Retries:
+        return context.retries(self._options.patience, "the listing")
+
+    def bucket_is_empty(self, context: SyncContext) -> bool:
         """Whether the bucket has no object at all below its prefix.
 
         Raises:
             StoreUnavailable, StoreDenied, BucketMissing: conclude nothing.
         """
-        return next(iter(self._store.scan(self._options.naming.prefix)), None) is None
+        return next(iter(self._store.scan(self._options.naming.prefix, self._retries(context))), None) is None
 
     def decide(
         self, look: Look, on_volume: Published, context: SyncContext, *, quiet_seconds: float, wanted: bool
@@ -126,7 +132,8 @@ class Decider:
             snapshot, commit, on_volume, s3_now=look.at, commit_timeout_seconds=options.commit_timeout_seconds
         )
         if commit is None and isinstance(decision, Build):
-            return self._settling.hold(decision, snapshot, on_volume, s3_now=look.at) or decision
+            patiently = self._retries(context)
+            return self._settling.hold(decision, snapshot, on_volume, patiently, s3_now=look.at) or decision
         return decision
 
     def next_commit(self, look: Look, snapshot: Snapshot, path: RelPath) -> Wait:
@@ -140,4 +147,6 @@ class Decider:
         return await_files(snapshot, reason, [path], s3_now=look.at, commit_timeout_seconds=timeout_seconds)
 
     def _commit(self, remote: RemoteObject, context: SyncContext) -> tuple[CommittedFile, ...]:
-        return twice(self._store, lambda: read_commit(self._store, remote, self._options.naming, context.check))
+        store, naming = self._store, self._options.naming
+        retries = context.retries(self._options.patience, naming.commit_file)
+        return twice(store, lambda: retries(lambda: read_commit(store, remote, naming, context.check)))

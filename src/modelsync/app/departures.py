@@ -63,11 +63,11 @@ class Departures:
             StoreUnavailable, StoreDenied, BucketMissing: nothing is withdrawn.
             VolumeFailed: the file system refused.
         """
-        if (held := self.held_back(work.model, end, look.at)) is not None:
+        if (held := self.held_back(work.model, end, look.at, context)) is not None:
             self._observe(ModelGone(work.model, end.since, held))
             return SyncResult(Outcome.NOOP, held, current.revision)
         with context.stage("list again"):
-            if self._decider.look(work.model).snapshot is not None:
+            if self._decider.look(work.model, context).snapshot is not None:
                 raise ObjectChanged("the model is in the bucket again")
         gone = replace(current, gone_since=end.since, unpublished_at=look.at)
         with context.stage("unpublish"):
@@ -76,7 +76,7 @@ class Departures:
         self._breaker.note(gone, look.at)
         return SyncResult(Outcome.SUCCESS, end.reason)
 
-    def held_back(self, model: ModelId, end: Unpublish, now: float) -> str | None:
+    def held_back(self, model: ModelId, end: Unpublish, now: float, context: SyncContext) -> str | None:
         """Why the model may not be withdrawn at this time by S3's clock, or None.
 
         Raises:
@@ -87,4 +87,4 @@ class Departures:
         if (held := self._breaker.refusal(model, now)) is not None:
             return held
         empty = "the bucket is empty below its prefix: that is never taken for a deletion"
-        return empty if self._decider.bucket_is_empty() else None
+        return empty if self._decider.bucket_is_empty(context) else None

@@ -14,7 +14,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.health import Status
 from modelsync.core.live import Entry, Transfer, sync_event
 from modelsync.core.names import ModelId
-from modelsync.core.notices import Activity, Notice, Origin, activity_of, cloud_event
+from modelsync.core.notices import Activity, Notice, Origin, activity_of, cloud_event, sighting
 from modelsync.ports import Clock
 
 _PROGRESS_SECONDS = 0.5
@@ -56,6 +56,8 @@ class Feed:
         if (event := sync_event(fact)) is not None:
             self._publish("sync", event)
         match fact:
+            case facts.PublicationSeen():
+                self.notice(sighting(fact))
             case facts.FetchStarted() as begun:
                 transfer = Transfer(begun.model, begun.revision, begun.sync_id, begun.size_bytes)
                 with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.progress import SyncContext
@@ -44,15 +45,25 @@ class Fetcher:
             threads.shutdown(wait=False, cancel_futures=True)
 
     def fetch(
-        self, build: Build, staging: Staging, context: SyncContext, reservation: Reservation
-    ) -> dict[RelPath, FileRecord]:
+        self,
+        build: Build,
+        staging: Staging,
+        context: SyncContext,
+        reservation: Reservation,
+        records: dict[RelPath, FileRecord],
+    ) -> None:
         """Bring all files of a revision into staging, durable and proven.
 
         Each thread works for one model for a moment at a time, so that a large model does not keep
         a small one waiting. No more than `concurrency` files of a model are open.
 
-        Returns:
-            A record for each file.
+        Args:
+            build: which files.
+            staging: where to.
+            context: the sync.
+            reservation: of their space.
+            records: takes a record for each file that is complete, also if others fail; those that have one
+                are passed over.
 
         Raises:
             ObjectChanged: plan again.
@@ -67,7 +78,8 @@ class Fetcher:
         )
         cancel = threading.Event()
         source = Source(self._store, self._options, context, cancel, self._local, self._bandwidth)
-        steps = Steps(build, staging, source, reservation)
+        missing = replace(build, files=tuple(file for file in build.files if file.path not in records))
+        steps = Steps(missing, staging, source, reservation)
         large = build.size_bytes > _TURN_BYTES
         with self._lock:
             ahead = _AHEAD if self._large and not large else 0
@@ -78,7 +90,7 @@ class Fetcher:
             with self._lock:
                 self._large -= large
             steps.close()
-        return steps.records
+            records |= steps.records
 
     def _run(self, steps: Steps, context: SyncContext, cancel: threading.Event, ahead: int) -> None:
         def take_turn() -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelsync.app.checksums import COMBINED, Crc, Hasher, combine, composite, crc_base64, hasher
+from modelsync.app.cuts import cuts
 from modelsync.app.spans import Sink, Source, demands_on
 from modelsync.core.facts import BytesResumed, FileVerified
 from modelsync.core.manifest import FileRecord
@@ -82,7 +83,9 @@ class FileFetch:
         details = self._details
         if details is None:
             raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
-        held = [self._hold_against(demand, details) for demand in demands_on(details, self._planned)]
+        proof = Proof.SIZE.value
+        for demand in demands_on(details, self._planned):
+            proof = self._hold_against(demand, details, arrived=proof != Proof.SIZE)
         self._staged.finish()
         record = FileRecord(
             path=self._planned.path,
@@ -90,7 +93,7 @@ class FileFetch:
             etag=self._planned.object.etag,
             version_id=details.version_id or self._planned.object.version_id,
             crc64nvme=f"{self._crc64nvme():016x}",
-            proof=held[-1],
+            proof=proof,
             sha256=self._planned.sha256,
         )
         context = self._context
@@ -101,13 +104,13 @@ class FileFetch:
         )
         return record
 
-    def _hold_against(self, demand: Expected, details: ObjectDetails) -> str:
-        """Prove the bytes; return by what."""
+    def _hold_against(self, demand: Expected, details: ObjectDetails, *, arrived: bool = False) -> str:
+        """Prove the bytes; return by what. `arrived`: they are known to be the bucket's."""
         if demand.parts:
             return self._hold_parts_against(demand, details)
         actual = self._from_parts(demand.proof) or self._read_again(demand.proof).value()
         if actual != demand.value:
-            raise self._refuted(demand, actual)
+            raise self._refuted(demand, actual, arrived=arrived)
         return demand.label
 
     def _from_parts(self, proof: Proof) -> str | None:
@@ -127,25 +130,22 @@ class FileFetch:
         return combine(Proof.CRC64NVME, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
 
     def _hold_parts_against(self, demand: Expected, details: ObjectDetails) -> str:
-        """The same for a value that is made of the uploaded parts' own checksums.
-
-        Most uploads have parts of one size, which costs one request; only if that does not fit, each
-        part is asked for.
-        """
+        """The same for a value that is made of the uploaded parts' own checksums."""
         actual = None
-        for exactly in (False, True):
-            sizes = self._source.part_sizes(self._planned, demand.parts, exactly=exactly)
-            if sizes is not None and sum(sizes) == details.size_bytes:
-                actual = composite(demand.proof, self._staged.read(), sizes, self._source.check)
-                if actual == demand.value:
-                    return demand.label
+        ask = partial(self._source.part_size, self._planned, count=demand.parts)
+        for sizes in cuts(details.size_bytes, demand.parts, ask):
+            actual = composite(demand.proof, self._staged.read(), sizes, self._source.check)
+            if actual == demand.value:
+                return demand.label
         if actual is not None:
             raise self._refuted(demand, actual)
         return self._hold_against(expected(details, parts_known=False), details)
 
-    def _refuted(self, demand: Expected, actual: str) -> VerificationFailed:
+    def _refuted(self, demand: Expected, actual: str, *, arrived: bool = False) -> VerificationFailed:
         self._staged.discard()
-        return VerificationFailed(self._planned.path, proof=demand.label, expected=demand.value, actual=actual)
+        return VerificationFailed(
+            self._planned.path, proof=demand.label, expected=demand.value, actual=actual, arrived=arrived
+        )
 
     def _read_again(self, proof: Proof) -> Hasher:
         """Compute a checksum that parts cannot be combined to, from the file."""

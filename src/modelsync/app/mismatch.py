@@ -17,11 +17,14 @@ Answer = TypeVar("Answer")
 def twice(store: ObjectStore, attempt: Callable[[], Answer]) -> Answer:
     """Try once more where bytes are not what S3 has: they may have been changed on their way.
 
-    From fresh connections, since a proxy or a server out of step may be what changed them.
+    From fresh connections, since a proxy or a server out of step may be what changed them. Bytes that
+    arrived as S3 has them would only come again.
     """
     try:
         return attempt()
-    except VerificationFailed:
+    except VerificationFailed as error:
+        if error.arrived:
+            raise
         store.renew()
         return attempt()
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from modelsync.app.patience import Patience
-from modelsync.core.facts import RequestRetried
+from modelsync.app.patience import Patience, Retries
 from modelsync.core.names import ModelId
-from modelsync.errors import Stopped, StoreUnavailable
+from modelsync.errors import Stopped
 from modelsync.ports import Clock, Observer
 
 Answer = TypeVar("Answer")
@@ -46,14 +45,7 @@ class Outbound:
 
     def patiently(self, path: str, ask: Callable[[], Answer]) -> Answer:
         """Make a request as often as patience allows."""
-        attempt = 0
-        while True:
-            self.check()
-            try:
-                return ask()
-            except StoreUnavailable as error:
-                self.check()  # it was broken off for that
-                attempt += 1
-                seconds = self.patience.pause_seconds(error, attempt)
-                self.observe(RequestRetried(self.model, self.push_id, path, str(error), attempt, seconds))
-                self.clock.wait(self.cancel, seconds)
+        retries = Retries(
+            self.patience, self.clock, self.observe, self.model, self.push_id, path, self.cancel, self.check
+        )
+        return retries(ask)

@@ -20,6 +20,8 @@ from modelsync.ports.telling import Receiver
 
 _BEAT_SECONDS = 1.0
 _ENDING = "the process ends"
+_REFUSALS = 3
+"""So many notices refused in a row are a receiver that takes none."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Outbox:
         self._changed = changed
         self._circuit = Circuit()
         self._failure = ""
-        self._dropped = 0
+        self._refusals = self._dropped = 0
         self._waiting: deque[Notice] = deque()
         self._busy = self._closed = False
         self._condition = threading.Condition()
@@ -69,6 +71,8 @@ class Outbox:
         """Why the receiver cannot be told, or what it was not told, since it was last told anything."""
         told = [f"not tried for a while after {self._circuit.failures} failures: {self._failure}"]
         told = told if self._circuit.open else []
+        if self._refusals >= _REFUSALS:
+            told.append(f"it refused the last {self._refusals} notices: {self._failure}")
         if self._dropped:
             told.append(f"{self._dropped} notices were dropped, since {self._options.waiting} wait already")
         return "; ".join(told) or None
@@ -129,12 +133,12 @@ class Outbox:
         try:
             self._receiver.tell(notice, attend)
         except NoticeRefused as error:
-            self._answered()
+            self._refused(error)
             self._lost(notice, "refused", str(error))
         except NotTold as error:
             return self._failed(notice, attempt, error)
         else:
-            self._answered()
+            self._took()
             self._observe(NoticeTold(self.name, notice.id, notice.model, notice.happening, attempt))
         return None
 
@@ -157,9 +161,15 @@ class Outbox:
         self._observe(NoticeDelayed(self.name, notice.id, notice.model, str(error), attempt, wait_seconds))
         return wait_seconds
 
-    def _answered(self) -> None:
+    def _refused(self, error: NoticeRefused) -> None:
+        self._failure = str(error)
+        self._circuit = Circuit()  # it answers
+        self._refusals += 1
+        self._changed()
+
+    def _took(self) -> None:
         self._circuit = Circuit()
-        self._dropped = 0
+        self._refusals = self._dropped = 0
         self._changed()
 
     def _pause(self, seconds: float, stop: threading.Event, attend: Callable[[], None]) -> None:

@@ -119,6 +119,8 @@ class Overrides:
                 published_at=now,
                 event_at=None,
                 reason=f"{pin}: {reason}",
+                pinned=True,
+                rolled_back=True,
             )
         )
         self._observe(Pinned(manifest.model, manifest.revision, pin, rolled_back=True))

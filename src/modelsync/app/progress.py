@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from modelsync.app.patience import Patience, Retries
 from modelsync.core.names import ModelId
 from modelsync.errors import Stopped
 from modelsync.ports import Clock, Observer
@@ -51,6 +52,10 @@ class SyncContext:
         """
         self.beat()
         self.check()
+
+    def retries(self, patience: Patience, what: str) -> Retries:
+        """For requests that this sync waits for; `what` names them in facts."""
+        return Retries(patience, self.clock, self.observe, self.model, self.sync_id, what, self.stop, self.tend)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

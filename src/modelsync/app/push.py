@@ -19,6 +19,7 @@ from modelsync.app.patience import Patience
 from modelsync.app.payload import BytesPayload
 from modelsync.app.present import Present
 from modelsync.app.upload import FileUpload, digest
+from modelsync.core.etags import same_object
 from modelsync.core.facts import GateWarned, PushStage, UploadLeft
 from modelsync.core.names import ModelId, Naming, RelPath
 from modelsync.core.objects import ModelFile, RemoteObject, Revision, revision_of
@@ -241,7 +242,7 @@ class Push:
             raise SourceChanged("the directory changed while it was uploaded: push again when it is complete")
         objects = outbound.patiently("the bucket", lambda: self._present.objects(selection))
         for path, etag in etags.items():
-            if path not in objects or objects[path].etag != etag:
+            if path not in objects or not same_object(objects[path].etag, etag):
                 raise ObjectChanged(
                     f"{path!r} was replaced in the bucket meanwhile: see who else uploads {selection.model!r}, and push"
                     " again"

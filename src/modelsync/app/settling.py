@@ -14,7 +14,7 @@ from modelsync.core.plan import INCOMPLETE_RECHECK_SECONDS, Build, Wait
 from modelsync.core.uploads import uploading
 from modelsync.core.words import some
 from modelsync.errors import NotOffered
-from modelsync.ports import Clock, ObjectStore, Observer, Volume
+from modelsync.ports import Clock, ObjectStore, Observer, Patiently, Volume
 
 _NOT_OFFERED_SECONDS = 600.0
 
@@ -55,14 +55,16 @@ class Settling:
         self._ask_after = float("-inf")
         self._shrunk: dict[ModelId, tuple[Digest, float]] = {}
 
-    def hold(self, build: Build, snapshot: Snapshot, on_volume: Published, *, s3_now: float) -> Wait | None:
+    def hold(
+        self, build: Build, snapshot: Snapshot, on_volume: Published, patiently: Patiently, *, s3_now: float
+    ) -> Wait | None:
         """Say why the revision must not be built yet, or None if it may.
 
         Raises:
             StoreUnavailable: S3 failed.
             VolumeFailed: the manifest of what readers see cannot be read.
         """
-        return self._shrinking(build, snapshot, on_volume) or self._uploading(snapshot.model, s3_now)
+        return self._shrinking(build, snapshot, on_volume) or self._uploading(snapshot.model, patiently, s3_now)
 
     def _shrinking(self, build: Build, snapshot: Snapshot, on_volume: Published) -> Wait | None:
         """A model that lost files may be about to lose them all: no object is young to tell of it."""
@@ -79,12 +81,12 @@ class Settling:
         left = self._options.seconds - (now - since)
         return Wait(f"{some(lost)} left the bucket: settling", left) if left > 0 else None
 
-    def _uploading(self, model: ModelId, s3_now: float) -> Wait | None:
+    def _uploading(self, model: ModelId, patiently: Patiently, s3_now: float) -> Wait | None:
         if self._clock.monotonic() < self._ask_after:
             return None
         try:
             reason = uploading(
-                self._store.uploads(self._naming.list_prefix(model)),
+                self._store.uploads(self._naming.list_prefix(model), patiently),
                 model,
                 self._naming,
                 s3_now=s3_now,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from modelsync.app.checksums import hasher
 from modelsync.app.commit import read_whole
 from modelsync.app.mismatch import twice
+from modelsync.app.patience import LOOKS
 from modelsync.app.progress import SyncContext
 from modelsync.core.manifest import Current, FileRecord, Manifest
 from modelsync.core.names import Naming, RelPath
@@ -115,7 +116,8 @@ class Signatures:
         if remote.size_bytes > MAX_BYTES:
             raise bad(f"it is larger than {MAX_BYTES} bytes")
         name = self.naming.signature_file
-        return twice(self.store, lambda: read_whole(self.store, remote, name, context.check))
+        retries = context.retries(LOOKS, name)
+        return twice(self.store, lambda: retries(lambda: read_whole(self.store, remote, name, context.check)))
 
 
 def _sha256(blocks: Iterable[memoryview], context: SyncContext) -> str:

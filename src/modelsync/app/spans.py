@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.checksums import COMBINED, Crc, Hasher, crc64nvme_hasher, hasher
-from modelsync.app.patience import Patience
+from modelsync.app.patience import Patience, Retries
 from modelsync.app.progress import SyncContext
-from modelsync.core.facts import BytesFetched, RequestRetried
+from modelsync.core.facts import BytesFetched
 from modelsync.core.parts import Span
 from modelsync.core.plan import PlannedFile
 from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
 from modelsync.errors import Stopped, StoreUnavailable
-from modelsync.ports import ObjectStore, Part, StagedFile
+from modelsync.ports import Clock, ObjectStore, Part, StagedFile
 
-Answer = TypeVar("Answer")
 _BUFFER_BYTES = 1 << 20
 
 
@@ -31,10 +30,18 @@ class FetchOptions(Patience):
         concurrency: requests at once, over all models.
         progress_bytes: what an answer must bring to be no failure in a row, or a server could string us
             along byte by byte.
+        floor_bytes_per_second: what a request must bring over its whole time, interruptions and all.
+        least_seconds: given to any request, however small.
     """
 
     concurrency: int = 8
     progress_bytes: int = 64 << 10
+    floor_bytes_per_second: float = (1 << 20) / 30
+    least_seconds: float = 300.0
+
+    def seconds_for(self, size_bytes: int) -> float:
+        """How long so many bytes may take."""
+        return max(self.least_seconds, size_bytes / self.floor_bytes_per_second)
 
 
 @dataclass(frozen=True)
@@ -50,47 +57,60 @@ class Source:
 
     def head(self, planned: PlannedFile) -> ObjectDetails:
         """Ask for an object's details."""
-        return self._patiently(planned, lambda: self.store.head(planned.object))
+        return self._retries(planned)(lambda: self.store.head(planned.object))
 
-    def _patiently(self, planned: PlannedFile, ask: Callable[[], Answer]) -> Answer:
-        attempt = 0
-        while True:
-            try:
-                return ask()
-            except StoreUnavailable as error:
-                attempt += 1
-                self._pause(planned, error, attempt)
+    def part_size(self, planned: PlannedFile, number: int, count: int) -> int | None:
+        """Ask how large a part was that an object was uploaded in."""
+        return self._retries(planned)(lambda: self.store.part_size(planned.object, number, count))
 
-    def part_sizes(self, planned: PlannedFile, count: int, *, exactly: bool) -> Sequence[int] | None:
-        """Ask how an object was cut into parts."""
-        return self._patiently(planned, lambda: self.store.part_sizes(planned.object, count, exactly=exactly))
+    def _retries(self, planned: PlannedFile) -> Retries:
+        context = self.context
+        return Retries(
+            self.options,
+            context.clock,
+            context.observe,
+            context.model,
+            context.sync_id,
+            planned.path,
+            self.cancel,
+            self.check,
+        )
 
     def read(self, planned: PlannedFile, span: Span, sink: Sink) -> None:
-        """Pass a span's bytes to the sink, in order, each once."""
+        """Pass a span's bytes to the sink, in order, each once.
+
+        Raises:
+            StoreUnavailable: they did not come, or not in time.
+        """
         buffer = self._buffer()
+        deadline = Deadline(self.context.clock, self.options.seconds_for(span.size_bytes))
         attempt = 0
         while True:
             before = sink.offset
             if sink.details is not None and sink.offset == span.end:
                 return  # it broke off behind the last byte
             try:
-                self._read_on(planned, span, sink, buffer)
+                self._read_on(planned, span, sink, buffer, deadline)
             except StoreUnavailable as error:
+                if deadline.over:
+                    came = f"{sink.offset - span.start} of {span.size_bytes} bytes came in {deadline.seconds:.0f} s"
+                    raise StoreUnavailable(f"S3 is too slow: {came}, the last time: {error}") from error
                 progress = sink.offset - before >= self.options.progress_bytes
                 attempt = 1 if progress else attempt + 1
-                self._pause(planned, error, attempt)
+                self._retries(planned).pause(error, attempt)
             else:
                 return
 
-    def _read_on(self, planned: PlannedFile, span: Span, sink: Sink, buffer: memoryview) -> None:
+    def _read_on(self, planned: PlannedFile, span: Span, sink: Sink, buffer: memoryview, deadline: Deadline) -> None:
         context = self.context
         with self.store.open(planned.object, Span(sink.offset, span.end)) as body:
             sink.begin(body.details)
             step = self.bandwidth.read_bytes(_BUFFER_BYTES)
             # To the next whole step: after an interruption too, writes begin where disks like them to.
             while count := body.readinto(buffer[: min(step, _BUFFER_BYTES - sink.offset % _BUFFER_BYTES)]):
-                sink.take(buffer[:count])
-                self.bandwidth.pay(count, self.cancel)
+                with deadline.suspended():
+                    sink.take(buffer[:count])
+                    self.bandwidth.pay(count, self.cancel)
                 context.observe(BytesFetched(context.model, context.sync_id, count))
                 self.check()
 
@@ -106,12 +126,27 @@ class Source:
             self.local.buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES))  # lies on a page's border
         return self.local.buffer  # type: ignore[no-any-return]
 
-    def _pause(self, planned: PlannedFile, error: StoreUnavailable, attempt: int) -> None:
-        wait_seconds = self.options.pause_seconds(error, attempt)
-        context = self.context
-        context.observe(RequestRetried(context.model, context.sync_id, planned.path, str(error), attempt, wait_seconds))
-        context.clock.wait(self.cancel, wait_seconds)
-        self.check()
+
+class Deadline:
+    """Of something that S3 is waited for; `seconds`: what it was given."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        """It runs from now on."""
+        self.seconds = seconds
+        self._clock = clock
+        self._until = clock.monotonic() + seconds
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let what is not S3's fault take its time."""
+        start = self._clock.monotonic()
+        yield
+        self._until += self._clock.monotonic() - start
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is over."""
+        return self._clock.monotonic() > self._until
 
 
 class Sink:

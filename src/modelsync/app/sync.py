@@ -148,11 +148,11 @@ class ModelSync:
         """
         context = SyncContext(model, "preview", self._clock, self._observe, stop, lambda: None)
         on_volume = self._volume.published(model)
-        look = self._decider.look(model)
+        look = self._decider.look(model, context)
         decision = self._decider.decide(look, on_volume, context, quiet_seconds=float("inf"), wanted=wanted)
         if (
             isinstance(decision, Unpublish)
-            and (held := self._departures.held_back(model, decision, look.at)) is not None
+            and (held := self._departures.held_back(model, decision, look.at, context)) is not None
         ):
             return Leave(held, decision.since, known=True)
         return decision
@@ -180,7 +180,7 @@ class ModelSync:
     def _attempt(self, work: Work, writer: Writer, context: SyncContext) -> SyncResult:
         on_volume = self._volume.published(work.model)
         with context.stage("list"):
-            look = self._decider.look(work.model)
+            look = self._decider.look(work.model, context)
         if look.snapshot is not None:
             on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
@@ -235,7 +235,7 @@ class ModelSync:
         if snapshot.commit is None:
             # Nothing ties the files together but time: they must be the same before and after.
             with context.stage("list again"):
-                again = self._decider.look(work.model).snapshot
+                again = self._decider.look(work.model, context).snapshot
                 if again is None or again.digest != snapshot.digest:
                     raise ObjectChanged("the bucket changed during the download")
         verdict = self._judge(build.revision, snapshot, records, staging, context)
@@ -309,8 +309,10 @@ class ModelSync:
     def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
         if not build.files:
             return {}
+        records: dict[RelPath, FileRecord] = {}
         with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            return twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation))
+            twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation, records))
+        return records
 
     def _manifest(
         self,
@@ -374,6 +376,7 @@ class ModelSync:
                 event_at=work.event_at,
                 reason=reason,
                 signer=current.signer,
+                pinned=current.pin is not None,
             )
         )
         self._tell(work, revision, verdict)

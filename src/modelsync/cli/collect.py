@@ -17,6 +17,8 @@ from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
 from modelsync.core.retention import Verdict
 from modelsync.core.words import size
+from modelsync.service.fanout import FanOut
+from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
 
@@ -37,18 +39,20 @@ def collect_once(*, dry_run: bool, json: bool) -> int:
     configure_logging(logs(configuration.settings))
     volume = LocalVolume(configuration.settings.models_base_path)
     volume.check()
-    log = FactLogger()
+    logger = FactLogger()
     removed: set[tuple[ModelId, Revision]] = set()
 
-    def observe(fact: Fact, /) -> None:
-        log(fact)
+    def take_note(fact: Fact, /) -> None:
         if isinstance(fact, RevisionRemoved):
             removed.add((fact.model, fact.revision))
 
+    observe = FanOut([logger, take_note])
     collector = Collector(volume, SystemClock(), observe, collect(configuration.settings))
     verdicts = collector.plan()
     if not dry_run:
-        collector.sweep(lambda: None)
+        with telling(configuration.settings, logger) as teller:
+            observe.add(teller)
+            collector.sweep(lambda: None)
     rows = [_Row(item, _word(item, removed, dry_run=dry_run)) for item in verdicts]
     _print(rows, json=json)
     return 0

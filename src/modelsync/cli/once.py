@@ -21,7 +21,8 @@ from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.plan import Build, Decision
 from modelsync.errors import Stopped
-from modelsync.service.parts import FanOut, Parts, build_parts
+from modelsync.service.fanout import FanOut
+from modelsync.service.parts import Parts, build_parts
 from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json as json_module
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.volume import LocalVolume
@@ -19,7 +20,9 @@ from modelsync.core.manifest import Manifest
 from modelsync.core.names import ModelId
 from modelsync.core.rollback import Overridden, check_reason
 from modelsync.errors import ConfigurationError, ModelSyncError, Stopped, VolumeUnusable
-from modelsync.ports import Writer
+from modelsync.ports import Observer, Writer
+from modelsync.service.fanout import FanOut
+from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
 _BUSY_PATIENCE_SECONDS = 30.0
@@ -32,7 +35,7 @@ def roll_back(name: str, to: str | None, *, json: bool) -> int:
         ConfigurationError: it cannot start.
         ModelSyncError: it failed, or there is nothing to roll back to.
     """
-    return _carry_out(name, lambda overrides, model, _: overrides.rollback(model, to), json=json)
+    return _carry_out(name, lambda order, model: order.overrides.rollback(model, to), json=json)
 
 
 def pin_model(name: str, reason: str | None, *, json: bool) -> int:
@@ -47,7 +50,7 @@ def pin_model(name: str, reason: str | None, *, json: bool) -> int:
             check_reason(reason)
         except ValueError as error:
             raise ConfigurationError(f"--reason: {error}") from error
-    return _carry_out(name, lambda overrides, model, _: overrides.pin(model, reason), json=json)
+    return _carry_out(name, lambda order, model: order.overrides.pin(model, reason), json=json)
 
 
 def unpin_model(name: str, *, json: bool) -> int:
@@ -58,55 +61,73 @@ def unpin_model(name: str, *, json: bool) -> int:
         ModelSyncError: it failed.
     """
 
-    def unpin(overrides: Overrides, model: ModelId, stop: threading.Event) -> Overridden:
-        answer = overrides.unpin(model)
-        return _synced(answer, stop) if answer.changed else answer
+    def unpin(order: _Order, model: ModelId) -> Overridden:
+        answer = order.overrides.unpin(model)
+        return _synced(answer, order) if answer.changed else answer
 
     return _carry_out(name, unpin, json=json)
 
 
-def _carry_out(name: str, order: Callable[[Overrides, ModelId, threading.Event], Overridden], *, json: bool) -> int:
+@dataclass(frozen=True)
+class _Order:
+    """What an operator's order is carried out with. `sinks`: logs, and those who are told."""
+
+    overrides: Overrides
+    sinks: Sequence[Observer]
+    stop: threading.Event
+
+
+def _carry_out(name: str, carry_out: Callable[[_Order, ModelId], Overridden], *, json: bool) -> int:
     settings = load(bucket=False).settings
     configure_logging(logs(settings))
     [model] = models_named([name], naming(settings))
     volume = LocalVolume(settings.models_base_path)
     if not volume.readable():
         raise VolumeUnusable(f"MODELS_BASE_PATH={settings.models_base_path} cannot be read: mount the volume there")
-    stop = stop_on_signals()
-    overrides = Overrides(
-        volume=volume,
-        refetch=_refetch,
-        clock=SystemClock(),
-        observe=FactLogger(),
-        by="command",
-        stop=stop,
-        patience_seconds=_BUSY_PATIENCE_SECONDS,
-    )
-    try:
-        answer = order(overrides, model, stop)
-    except Stopped:
-        sys.stderr.write("modelsync: interrupted; readers see what they saw before\n")
-        return FAILED
+    stop, logger = stop_on_signals(), FactLogger()
+    with telling(settings, logger) as teller:
+        sinks: list[Observer] = [logger, teller]
+        overrides = Overrides(
+            volume=volume,
+            refetch=partial(_refetch, sinks),
+            clock=SystemClock(),
+            observe=FanOut(sinks),
+            by="command",
+            stop=stop,
+            patience_seconds=_BUSY_PATIENCE_SECONDS,
+        )
+        try:
+            answer = carry_out(_Order(overrides, sinks, stop), model)
+        except Stopped:
+            sys.stderr.write("modelsync: interrupted; readers see what they saw before\n")
+            return FAILED
+        _print(answer, json=json)  # before receivers that may be slow
+    return 0
+
+
+def _print(answer: Overridden, *, json: bool) -> None:
     if json:
         sys.stdout.write(json_module.dumps(asdict(answer), indent=2) + "\n")
     else:
         sys.stdout.write(f"{answer.model}: readers see {answer.revision or 'nothing'}: {answer.reason}\n")
-    return 0
+    sys.stdout.flush()
 
 
-def _refetch(manifest: Manifest, writer: Writer, sync_id: str, stop: threading.Event) -> None:
+def _refetch(
+    sinks: Sequence[Observer], manifest: Manifest, writer: Writer, sync_id: str, stop: threading.Event
+) -> None:
     """Only this needs S3, and what comes with it."""
     from modelsync.app.board import Board
     from modelsync.service.parts import build_parts
 
-    parts = build_parts(load(), board=Board(SystemClock()), sinks=[FactLogger()])
+    parts = build_parts(load(), board=Board(SystemClock()), sinks=sinks)
     try:
         parts.refetch(manifest, writer, sync_id, stop)
     finally:
         parts.close()
 
 
-def _synced(answer: Overridden, stop: threading.Event) -> Overridden:
+def _synced(answer: Overridden, order: _Order) -> Overridden:
     """Return the model to what the bucket has, if that can be done from here."""
     from modelsync.app.board import Board
     from modelsync.cli.once import run_once
@@ -116,9 +137,9 @@ def _synced(answer: Overridden, stop: threading.Event) -> Overridden:
     later = "the next comparison of a running service returns it to what the bucket has"
     try:
         configuration = load()
-        parts = build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()])
+        parts = build_parts(configuration, board=Board(SystemClock()), sinks=order.sinks)
         try:
-            [item] = run_once(configuration, parts, [answer.model], stop)
+            [item] = run_once(configuration, parts, [answer.model], order.stop)
         finally:
             parts.close()
         revision = parts.volume.linked(answer.model)

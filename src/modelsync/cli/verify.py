@@ -27,6 +27,7 @@ from modelsync.config.options import logs, naming
 from modelsync.core.names import ModelId
 from modelsync.errors import ConfigurationError, ModelBusy, Stopped, VolumeUnusable
 from modelsync.service.parts import build_parts
+from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
 
 _BUSY_PATIENCE_SECONDS = 30.0
@@ -96,20 +97,22 @@ def _repair(
     configuration: Configuration, broken: Sequence[Verified], verifier: Verifier, check: Check, stop: threading.Event
 ) -> dict[ModelId, _Row]:
     """Set aside what is damaged, sync its models, and read them again."""
-    parts = build_parts(configuration, board=Board(SystemClock()), sinks=[FactLogger()])
-    try:
-        parts.volume.check()
-        repairer = Repairer(parts.volume, verifier, parts.clock, parts.observe)
-        reasons: dict[ModelId, str] = {}
-        for item in broken:
-            try:
-                _settle(repairer, item, check, stop)
-            except ModelBusy as error:
-                reasons[item.model] = str(error)
-        outcomes = run_once(configuration, parts, [item.model for item in broken], stop)
-        reasons = {outcome.model: outcome.result.reason for outcome in outcomes} | reasons
-    finally:
-        parts.close()
+    logger = FactLogger()
+    with telling(configuration.settings, logger) as teller:
+        parts = build_parts(configuration, board=Board(SystemClock()), sinks=[logger, teller])
+        try:
+            parts.volume.check()
+            repairer = Repairer(parts.volume, verifier, parts.clock, parts.observe)
+            reasons: dict[ModelId, str] = {}
+            for item in broken:
+                try:
+                    _settle(repairer, item, check, stop)
+                except ModelBusy as error:
+                    reasons[item.model] = str(error)
+            outcomes = run_once(configuration, parts, [item.model for item in broken], stop)
+            reasons = {outcome.model: outcome.result.reason for outcome in outcomes} | reasons
+        finally:
+            parts.close()
     rows = {}
     for before in broken:
         after = verifier.model(before.model, check)

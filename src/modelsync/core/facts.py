@@ -96,9 +96,9 @@ class BytesFetched:
 
 @dataclass(frozen=True, slots=True)
 class RequestRetried:
-    """A request failed and is made again after `wait_seconds`."""
+    """A request failed and is made again after `wait_seconds`. `model`: None for one that is of no model."""
 
-    model: ModelId
+    model: ModelId | None
     sync_id: str
     what: str
     reason: str
@@ -120,7 +120,19 @@ class FileVerified:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Readers see the revision from now on. `event_at`: when S3 says the change was made, if an event told of it."""
+    """Readers see the revision from now on.
+
+    Attributes:
+        model, revision, sync_id: what, and which sync did it.
+        previous: what readers saw before.
+        files, size_bytes: how much it is.
+        published_at: since when.
+        event_at: when S3 says the change was made, if an event told of it.
+        reason: in a sentence.
+        signer: who signed it, if that was asked for.
+        pinned: it stays so whatever the bucket has.
+        rolled_back: an operator went back to it.
+    """
 
     model: ModelId
     revision: Revision
@@ -132,6 +144,8 @@ class Published:
     event_at: float | None
     reason: str
     signer: str | None = None
+    pinned: bool = False
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +257,7 @@ class ModelKnown:
         in_step: the bucket has it too, or the model is pinned.
         pinned: it stays so whatever the bucket has.
         unsigned: why it counts as signed by nobody, where that was asked for.
+        rolled_back: an operator went back to it.
     """
 
     model: ModelId
@@ -252,6 +267,19 @@ class ModelKnown:
     in_step: bool = False
     pinned: bool = False
     unsigned: str | None = None
+    rolled_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationSeen:
+    """A comparison found what another process has published; `previous`: what readers saw before, as far as known."""
+
+    model: ModelId
+    revision: Revision
+    previous: Revision | None
+    published_at: float
+    pinned: bool
+    rolled_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +374,15 @@ class NoticeLost:
     model: ModelId
     happening: str
     outcome: Literal["refused", "given_up", "dropped"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadEventsLost:
+    """So many Kubernetes Events could not be made; they are not tried again. `happening`: what they were to tell of."""
+
+    happening: str
+    count: int
     reason: str
 
 
@@ -571,6 +608,7 @@ Fact = (
     | KeyRefused
     | SyncFinished
     | ModelKnown
+    | PublicationSeen
     | RefusalKnown
     | ModelAbsent
     | PushStage
@@ -581,6 +619,7 @@ Fact = (
     | NoticeTold
     | NoticeDelayed
     | NoticeLost
+    | WorkloadEventsLost
     | HookRan
     | CheckerReady
     | CheckerFailed

@@ -13,6 +13,7 @@ STAGING = "staging"
 QUARANTINE = "quarantine"
 CURRENT = "current.json"
 LEASE = "lease.lock"
+CONSUMERS = "consumers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,11 @@ class Current(Record):
     unsigned: str | None = None
     signers: str = ""
 
+    @property
+    def rolled_back(self) -> bool:
+        """Whether an operator went back to the revision, and it is kept."""
+        return self.pin is not None and any(old.rolled_back for old in self.previous[:1])
+
     @staticmethod
     def _nested(found: dict[str, Any]) -> dict[str, Any]:
         return found | {"previous": tuple(Superseded(**record) for record in found["previous"])}

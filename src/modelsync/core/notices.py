@@ -17,7 +17,20 @@ from modelsync.core.words import instant
 CONTENT_TYPE = "application/cloudevents+json"
 HOOK_VARIABLES = frozenset(
     f"MODELSYNC_{name}"
-    for name in ("EVENT", "MODEL", "REVISION", "PREVIOUS", "PATH", "REASON", "RULE", "NOTICE_ID", "TIME", "SOURCE")
+    for name in (
+        "EVENT",
+        "MODEL",
+        "REVISION",
+        "PREVIOUS",
+        "PATH",
+        "REASON",
+        "RULE",
+        "PINNED",
+        "ROLLED_BACK",
+        "NOTICE_ID",
+        "TIME",
+        "SOURCE",
+    )
 )
 """What commands that we run find in their environment. They may run modelsync itself."""
 
@@ -45,6 +58,8 @@ class Notice:
         event_at: for `published`: when S3 says the change was made, if an event told of it.
         files, size_bytes: for `published`.
         signer: for `published`: who signed it, if that was asked for.
+        pinned: for `published`: it stays so whatever the bucket has.
+        rolled_back: for `published`: an operator went back to it.
     """
 
     id: str
@@ -59,6 +74,8 @@ class Notice:
     files: int | None = None
     size_bytes: int | None = None
     signer: str | None = None
+    pinned: bool | None = None
+    rolled_back: bool | None = None
 
 
 def notice_of(fact: Fact, now: float) -> Notice | None:
@@ -71,7 +88,7 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
     match fact:
         case facts.Published() as done:
             return Notice(
-                id=_id(Happening.PUBLISHED, done.model, done.revision, done.sync_id, done.published_at),
+                id=_id(Happening.PUBLISHED, done.model, done.revision, done.published_at),
                 happening=Happening.PUBLISHED,
                 model=done.model,
                 revision=done.revision,
@@ -82,6 +99,8 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
                 files=done.files,
                 size_bytes=done.size_bytes,
                 signer=done.signer,
+                pinned=done.pinned,
+                rolled_back=done.rolled_back,
             )
         case facts.RevisionRejected(model, revision, sync_id, rule, reason):
             name = _id(Happening.REJECTED, model, revision, sync_id, now)
@@ -94,6 +113,21 @@ def notice_of(fact: Fact, now: float) -> Notice | None:
             return Notice(name, Happening.UNPUBLISHED, model, revision, now, reason)
         case _:
             return None
+
+
+def sighting(seen: facts.PublicationSeen) -> Notice:
+    """The notice of a publication that another process made: with the id that it has there."""
+    return Notice(
+        id=_id(Happening.PUBLISHED, seen.model, seen.revision, seen.published_at),
+        happening=Happening.PUBLISHED,
+        model=seen.model,
+        revision=seen.revision,
+        at=seen.published_at,
+        reason=f"{'rolled back' if seen.rolled_back else 'published'} by another process; found by a comparison",
+        previous=seen.previous,
+        pinned=seen.pinned,
+        rolled_back=seen.rolled_back,
+    )
 
 
 def _id(*parts: object) -> str:
@@ -130,6 +164,8 @@ def cloud_event(notice: Notice, origin: Origin) -> dict[str, Any]:
         "files": notice.files,
         "size_bytes": notice.size_bytes,
         "signer": notice.signer,
+        "pinned": notice.pinned,
+        "rolled_back": notice.rolled_back,
     }
     return {
         "specversion": "1.0",
@@ -156,8 +192,14 @@ def hook_variables(notice: Notice, origin: Origin) -> dict[str, str]:
         "NOTICE_ID": notice.id,
         "TIME": rfc3339(notice.at),
         "SOURCE": origin.source,
+        "PINNED": _flag(notice.pinned),
+        "ROLLED_BACK": _flag(notice.rolled_back),
     }
     return {f"MODELSYNC_{name}": value for name, value in values.items()}
+
+
+def _flag(value: bool | None) -> str:  # noqa: FBT001 - None: it does not apply
+    return "" if value is None else str(value).lower()
 
 
 def rfc3339(seconds: float) -> str:
@@ -178,7 +220,8 @@ class Activity:
 
 def activity_of(fact: Fact, now: float) -> Activity | None:  # noqa: C901, PLR0912 - one case for each kind of fact
     """What people see of a fact in the log of activity, if anything."""
-    if (notice := notice_of(fact, now)) is not None:
+    notice = sighting(fact) if isinstance(fact, facts.PublicationSeen) else notice_of(fact, now)
+    if notice is not None:
         return Activity(notice.at, notice.happening, notice.reason, notice.model, notice.revision)
     match fact:
         case facts.SyncFinished(model=model, outcome=Outcome.ERROR, reason=reason, revision=revision):

@@ -22,7 +22,7 @@ class RemoteObject(NamedTuple):
     Attributes:
         key: the S3 key, decoded.
         size_bytes: its size.
-        etag: the entity tag without its quotes.
+        etag: the entity tag without its quotes; a weak one begins with `W/`.
         last_modified: seconds since the epoch, by S3's clock.
         version_id: None where the bucket keeps no versions or the listing does not say.
     """

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from modelsync.core.etags import is_weak, strong_part
+
 
 class Proof(StrEnum):
     """How a file was proven, the strongest first; the label of a metric."""
@@ -36,7 +38,7 @@ class ObjectDetails:
 
     Attributes:
         size_bytes: size of the whole object.
-        etag: without its quotes.
+        etag: without its quotes; a weak one begins with `W/`.
         checksums: algorithm's name in lower case to value in base64, as S3 gives it.
         checksum_type: `FULL_OBJECT`, `COMPOSITE` (made of the parts' checksums), or None if not said.
         encryption: `AES256`, `aws:kms`, `aws:kms:dsse`, a customer's key's algorithm, or None.
@@ -80,7 +82,7 @@ def expected(details: ObjectDetails, *, parts_known: bool = True) -> Expected:
         details: what S3 says of it.
         parts_known: the sizes of its parts can be had.
     """
-    in_parts = _MULTIPART.fullmatch(details.etag)
+    in_parts = _MULTIPART.fullmatch(strong_part(details.etag))
     of_bytes = details.checksum_type == "FULL_OBJECT" or (details.checksum_type is None and not in_parts)
     for proof in _OFFERED:
         value = details.checksums.get(proof.value, "-")
@@ -90,7 +92,7 @@ def expected(details: ObjectDetails, *, parts_known: bool = True) -> Expected:
         for proof in _OFFERED:
             if (found := _COMPOSITE.fullmatch(details.checksums.get(proof.value, ""))) is not None:
                 return Expected(proof, found[0], int(found[1]))
-    if details.encryption in {None, "AES256"}:
+    if details.encryption in {None, "AES256"} and not is_weak(details.etag):
         if _MD5.fullmatch(details.etag):
             return Expected(Proof.MD5, details.etag)
         if in_parts and parts_known:

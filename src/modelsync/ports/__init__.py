@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from modelsync.core.facts import Fact
 from modelsync.core.manifest import (
@@ -29,7 +29,10 @@ from modelsync.core.objects import RemoteObject, Revision, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.core.retention import Holding, Holdings
+from modelsync.core.rollout import Consumer
 from modelsync.core.verify import Entry
+
+Answer = TypeVar("Answer")
 
 
 class Clock(Protocol):
@@ -90,8 +93,21 @@ class Body(Protocol):
         ...
 
 
+class Patiently(Protocol):
+    """Makes a request, again and again as far as whoever waits for it has patience."""
+
+    def __call__(self, ask: Callable[[], Answer], /) -> Answer:
+        """Ask; what the last attempt raises comes through."""
+        ...
+
+
+def at_once(ask: Callable[[], Answer], /) -> Answer:
+    """Ask once. Implements `Patiently`."""
+    return ask()
+
+
 class ObjectStore(Protocol):
-    """A bucket, read-only. All methods are idempotent.
+    """A bucket, read-only. All methods are idempotent. Those that list make the request for each page by `patiently`.
 
     Raises, from every method:
         StoreUnavailable, StoreThrottled: try again.
@@ -100,15 +116,15 @@ class ObjectStore(Protocol):
         Stopped: `close` was called.
     """
 
-    def list(self, prefix: str) -> Listing:
+    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
         """List all objects whose keys start with the prefix. Holds them in memory: for one model."""
         ...
 
-    def scan(self, prefix: str) -> Iterator[RemoteObject]:
-        """List as a stream, page by page, in key order. A page that fails ends it with an error."""
+    def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
+        """List as a stream, page by page, in key order. A page that fails for good ends it with an error."""
         ...
 
-    def uploads(self, prefix: str) -> Iterator[Upload]:
+    def uploads(self, prefix: str, patiently: Patiently = at_once) -> Iterator[Upload]:
         """List multipart uploads in progress whose keys start with the prefix, as a stream of bounded length.
 
         Raises:
@@ -125,19 +141,20 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
-        """Ask how an object was cut into parts when it was uploaded.
+    def part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
+        """Ask how large a part was that an object was uploaded in.
 
         Args:
             remote: the object.
+            number: the part's, from 1.
             count: the number of its parts, by its ETag or checksum.
-            exactly: ask for each part; else one request, and a guess from the first part's size.
 
         Returns:
-            The parts' sizes in bytes, or None if S3 does not say, or the guess cannot be.
+            The part's size in bytes, or None if S3 does not say.
 
         Raises:
             ObjectChanged: it is not the object that was listed.
+            Rejected: as from `open`.
         """
         ...
 
@@ -408,6 +425,30 @@ class Volume(Protocol):
 
     def weigh(self, held: Holding) -> Holding:
         """Fill in a directory's size and last use."""
+        ...
+
+    def consumers(self, model: ModelId) -> Sequence[Consumer]:
+        """What consumers of a model reported, each the last time, however long ago."""
+        ...
+
+    def report(self, model: ModelId, consumer: Consumer, most: int) -> bool:
+        """Put a consumer's report in place of its last one, atomically; needs no writer's lock.
+
+        Args:
+            model: what it uses.
+            consumer: what it says.
+            most: consumers that the model may have; replicas that count at the same moment may let in a few more.
+
+        Returns:
+            False if that many others are there.
+
+        Raises:
+            NotPossible: the volume has nothing of the model.
+        """
+        ...
+
+    def forget_consumers(self, model: ModelId, gone: Iterable[Consumer]) -> None:
+        """Remove reports; fine if they are not there."""
         ...
 
     def find(self, size_bytes: int, etag: str) -> Sequence[Held]:

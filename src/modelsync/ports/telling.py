@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
+from modelsync.core.cluster import Standing
 from modelsync.core.names import ModelId
 from modelsync.core.notices import Notice
 from modelsync.core.objects import Revision
@@ -27,6 +28,26 @@ class Receiver(Protocol):
         Raises:
             NotTold: try again.
             NoticeRefused: do not.
+            Stopped: `attend` said so.
+        """
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A receiver whose state can be held against what is published. Called by one thread, beside `tell`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in health."""
+        ...
+
+    def align(self, published: Mapping[ModelId, Standing], attend: Attend) -> None:
+        """Bring it to what readers see, if it is not there. Idempotent.
+
+        Raises:
+            NotTold: try again.
+            NoticeRefused: there is nobody to be brought anywhere.
             Stopped: `attend` said so.
         """
         ...

@@ -15,7 +15,7 @@ from modelsync.app.doctor import Doctor
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.ports.doctor import QueueInspection
-from modelsync.service.parts import FanOut
+from modelsync.service.fanout import FanOut
 
 
 @contextmanager

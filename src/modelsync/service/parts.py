@@ -25,28 +25,12 @@ from modelsync.app.sync import ModelSync
 from modelsync.app.vetting import Vetting
 from modelsync.config import options
 from modelsync.config.load import Configuration
-from modelsync.core.facts import Fact
 from modelsync.core.plan import InForce
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
+from modelsync.service.fanout import FanOut
 from modelsync.service.signing import signatures
 from modelsync.service.telling import publish_hook
-
-
-class FanOut:
-    """Implements `ports.Observer`: hands each fact to all sinks."""
-
-    def __init__(self, sinks: Sequence[Observer]) -> None:
-        self._sinks = list(sinks)
-
-    def add(self, sink: Observer) -> None:
-        """Tell one more sink, from now on."""
-        self._sinks.append(sink)
-
-    def __call__(self, fact: Fact, /) -> None:
-        """Hand a fact on."""
-        for sink in self._sinks:
-            sink(fact)
 
 
 @dataclass(frozen=True)

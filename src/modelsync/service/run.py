@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from modelsync import __version__
 from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.sqs import SqsQueue, sqs_client
+from modelsync.adapters.volume import LocalVolume
 from modelsync.app.board import Board
 from modelsync.app.consumer import Consumer
 from modelsync.app.consumers import Consumers
@@ -19,18 +20,21 @@ from modelsync.app.models import Models
 from modelsync.app.overrides import Overrides
 from modelsync.app.reconcile import Reconciler
 from modelsync.app.scrub import Scrubber
+from modelsync.app.sightings import Sightings
 from modelsync.app.supervisor import Supervisor
 from modelsync.app.teller import Teller
 from modelsync.app.worker import Worker
 from modelsync.config import options
 from modelsync.config.load import Configuration
 from modelsync.core.facts import HealthChanged, ServiceStarted, ServiceStopping
+from modelsync.core.grace import TELL_SECONDS, share
 from modelsync.core.health import Status, queue_check
 from modelsync.core.names import ModelId
 from modelsync.core.rollback import Overridden
 from modelsync.errors import TryAgain
 from modelsync.ports import Observer
-from modelsync.service.parts import FanOut, Parts, build_parts, preflight
+from modelsync.service.fanout import FanOut
+from modelsync.service.parts import Parts, build_parts, preflight
 from modelsync.service.telling import build_teller
 from modelsync.telemetry.logs import FactLogger, log
 from modelsync.telemetry.metrics import Metrics
@@ -42,9 +46,7 @@ _WORKER_SILENCE_SECONDS = 300.0  # a hung fsync on NFS is not yet a dead worker
 _RECEIVE_SILENCE_SECONDS = 120.0  # a long poll with its retries
 _SILENCE_SECONDS = 60.0
 COMPARE = "compare"
-_TELL_SECONDS = 5.0  # of the grace, for notices that wait
 _BUSY_PATIENCE_SECONDS = 10.0
-_PARK_SECONDS = 3.0  # of the grace, for parking downloads and returning messages
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Service:
     wakes: SimpleQueue[str]
     teller: Teller
     feed: Feed
+    consuming: Consumers
     stop: threading.Event
 
     @classmethod
@@ -78,11 +81,11 @@ class Service:
         """
         clock, settings = SystemClock(), configuration.settings
         board, feed = Board(clock), Feed(clock, options.origin(settings))
-        consuming = Consumers(clock, board.models)
+        consuming = Consumers(LocalVolume(settings.models_base_path), clock, board.models)
         metrics = Metrics(board.models, consuming.rollouts)
         sinks = [metrics, FactLogger(), feed, *sinks]
-        teller = build_teller(settings, FanOut([board, *sinks]), feed.notice)
-        parts = build_parts(configuration, board=board, sinks=[*sinks, teller])
+        teller = build_teller(settings, FanOut([board, *sinks]), feed.notice, board.models)
+        parts = build_parts(configuration, board=board, sinks=[*sinks, teller, Sightings(FanOut(sinks))])
         preflight(parts)
         reconciler = Reconciler(
             comparison=parts.comparison,
@@ -111,7 +114,7 @@ class Service:
         stop = threading.Event()
         http_options = options.http(configuration.settings)
         http = HttpServer(http_options, make_api(views, _commands(parts, stop, http_options.token, reconciler)))
-        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, stop)
+        return cls(configuration, parts, reconciler, supervisor, consumers, http, wakes, teller, feed, consuming, stop)
 
     def run(self) -> int:
         """Run until `stop` is called or a loop fails; return the exit code."""
@@ -149,6 +152,8 @@ class Service:
         janitor = Janitor(parts.volume, parts.clock, parts.observe)
         spawn("janitor", janitor.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         spawn("collect", parts.collector.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
+        if options.http(self.configuration.settings).token is not None:
+            spawn("consumers", self.consuming.run, draining, silence_seconds=_WORKER_SILENCE_SECONDS)
         if (rate := self.configuration.settings.scrub_bytes_per_second) > 0:
             scrubber = Scrubber(
                 volume=parts.volume, dirty=parts.dirty, clock=parts.clock, observe=parts.observe, bytes_per_second=rate
@@ -159,27 +164,27 @@ class Service:
             spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
 
     def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
-        """Stop receiving, let running syncs finish or park them, return messages, in that order."""
-        now = self.parts.clock.monotonic()
-        park_at = now + grace_seconds - min(_PARK_SECONDS, grace_seconds / 2)
+        """Stop receiving, let running syncs finish or park them, return messages, tell of it all, in that order."""
+        now, grace = self.parts.clock.monotonic(), share(grace_seconds, telling=self.teller.has_receivers)
+        work_until = now + grace.work_seconds
         draining.set()
-        if not self.parts.dirty.drain(park_at):
+        if not self.parts.dirty.drain(now + grace.park_seconds):
             stop.set()
             self.parts.store.close()
-            self.parts.dirty.drain(now + grace_seconds)
-        self.supervisor.join("receive-", now + grace_seconds)
+            self.parts.dirty.drain(work_until)
+        self.supervisor.join("receive-", work_until)
         stop.set()
         # Side by side, and no longer than the grace: a queue that hangs must not hold the others' messages.
         releases = [threading.Thread(target=consumer.release, daemon=True) for consumer in self.consumers]
         for release in releases:
             release.start()
         for release in releases:
-            release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
+            release.join(max(work_until - self.parts.clock.monotonic(), 0.0))
         for loop in ("scrub", "collect"):
-            self.supervisor.join(loop, now + grace_seconds)
+            self.supervisor.join(loop, work_until)
         self.parts.close()
         left_seconds = now + grace_seconds - self.parts.clock.monotonic()
-        self.teller.finish(self.supervisor, max(min(left_seconds, _TELL_SECONDS), 0.0))
+        self.teller.finish(self.supervisor, max(min(left_seconds, TELL_SECONDS), 0.0))
         self.feed.close()
         self.http.stop()
 

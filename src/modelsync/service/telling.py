@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from modelsync.adapters.clock import SystemClock
 from modelsync.app.supervisor import Supervisor
 from modelsync.app.teller import Teller
 from modelsync.config import Settings, options
+from modelsync.core.names import ModelId
 from modelsync.core.notices import Notice
+from modelsync.core.status import ModelStatus
 from modelsync.ports import Observer
 from modelsync.ports.telling import PublishHook, Receiver
 
 _FLUSH_SECONDS = 10.0
 
 
-def build_teller(settings: Settings, observe: Observer, heard: Callable[[Notice], None] = lambda _: None) -> Teller:
+def build_teller(
+    settings: Settings,
+    observe: Observer,
+    heard: Callable[[Notice], None] = lambda _: None,
+    known: Callable[[], Mapping[ModelId, ModelStatus]] | None = None,
+) -> Teller:
     """Put the receivers together; nothing runs yet.
 
     Args:
         settings: who is to be told.
         observe: told what became of the notices.
         heard: called with every notice.
+        known: what readers see, in a process that compares.
 
     Raises:
         ConfigurationError: one of them cannot be.
@@ -41,8 +49,8 @@ def build_teller(settings: Settings, observe: Observer, heard: Callable[[Notice]
         from modelsync.adapters.cluster import Cluster, ClusterOptions
 
         chosen = ClusterOptions(settings.kubernetes_notify, settings.kubernetes_selector or "")
-        receivers.append(Cluster(chosen, SystemClock()))
-    return Teller(receivers, clock=SystemClock(), observe=observe, heard=heard)
+        receivers.append(Cluster(chosen, SystemClock(), observe))
+    return Teller(receivers, clock=SystemClock(), observe=observe, heard=heard, known=known)
 
 
 @contextmanager

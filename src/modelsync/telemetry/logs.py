@@ -127,6 +127,9 @@ class FactLogger:
                 say("info", "published", model=model, revision=revision, sync_id=sync_id, previous=done.previous,
                     files=done.files, size_bytes=done.size_bytes, event_to_publish_seconds=late,
                     reason=done.reason)  # fmt: skip
+            case facts.PublicationSeen(model, revision, previous, published_at):
+                say("info", "published by another process", model=model, revision=revision, previous=previous,
+                    published_at=published_at, pinned=fact.pinned, rolled_back=fact.rolled_back)  # fmt: skip
             case facts.SignatureJudged(model, revision, sync_id, signer, unsigned):
                 say("warning" if unsigned else "info", "unsigned" if unsigned else "signed", model=model,
                     revision=revision, sync_id=sync_id, signer=signer, reason=unsigned)  # fmt: skip
@@ -166,6 +169,8 @@ class FactLogger:
                     started_at=found.started_at)  # fmt: skip
             case facts.NoticeTold() | facts.NoticeDelayed() | facts.NoticeLost() | facts.HookRan():
                 self._told(fact)
+            case facts.WorkloadEventsLost(happening, count, reason):
+                log("warning", "Kubernetes events lost", happening=happening, count=count, reason=reason)
             case facts.ModelEvicted(model, revision, reason):
                 say("warning", "evicted", model=model, revision=revision, reason=reason)
             case facts.RevisionRemoved(model, revision, why, reason, size_bytes):

@@ -112,6 +112,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "Notices by receiver (exec, kubernetes, webhook-1, …) and end (told, refused, given_up, dropped)."),
     MetricSpec("modelsync_notice_retries_total", "counter", "attempts", ("receiver",), "experimental",
                "Notices that could not be handed over and are tried again."),
+    MetricSpec("modelsync_kubernetes_events_lost_total", "counter", "events", (), "experimental",
+               "Kubernetes Events on workloads that could not be made."),
     MetricSpec("modelsync_hook_runs_total", "counter", "runs", ("hook", "outcome"), "stable",
                "Runs of NOTIFY_EXEC (notify) and PUBLISH_HOOK (publish): ok, failed, timeout, not_started."),
     MetricSpec("modelsync_hook_duration_seconds", "histogram", "seconds", ("hook",), "experimental",
@@ -235,6 +237,8 @@ class Metrics:
                 self._count("notices_total", _short(receiver), outcome)
             case facts.NoticeDelayed(receiver=receiver):
                 self._count("notice_retries_total", _short(receiver))
+            case facts.WorkloadEventsLost(count=count):
+                self._count("kubernetes_events_lost_total", by=count)
             case facts.HookRan(hook=hook, outcome=outcome, seconds=seconds):
                 self._count("hook_runs_total", hook, outcome)
                 self._observe("hook_duration_seconds", seconds, hook)

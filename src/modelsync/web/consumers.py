@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.rollout import NAME, RUNS
 from modelsync.core.status import ModelView
 from modelsync.web.access import require_token
 from modelsync.web.models import Problem
@@ -24,8 +25,8 @@ Report = Callable[[ModelId, str, Revision], bool]
 class ConsumerReport(BaseModel):
     """Which revision a consumer runs: the name of the directory that the model's link leads to."""
 
-    consumer: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[\x21-\x7e]+$")]
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+    consumer: Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{NAME}$")]
+    revision: Annotated[str, Field(pattern=f"^{RUNS}$")]
 
 
 def add_consumers(api: FastAPI, *, model: Callable[[str], ModelView | None], report: Report, token: str | None) -> None:
@@ -36,7 +37,7 @@ def add_consumers(api: FastAPI, *, model: Callable[[str], ModelView | None], rep
         tags=["models"],
         status_code=204,
         dependencies=[Depends(require_token(token))],
-        responses={code: {"model": Problem} for code in (401, 403, 404, 413, 422, 429, 503)},
+        responses={code: {"model": Problem} for code in (401, 403, 404, 409, 413, 422, 429, 503)},
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -55,7 +56,7 @@ def add_consumers(api: FastAPI, *, model: Callable[[str], ModelView | None], rep
         found = await run_in_threadpool(model, name)
         if found is None:
             raise HTTPException(404, f"there is no model {name!r}")
-        if not report(found.id, said.consumer, Revision(said.revision)):
+        if not await run_in_threadpool(report, found.id, said.consumer, Revision(said.revision)):
             raise HTTPException(429, "the model has too many consumers: each must report under one name")
         return Response(status_code=204)
 

@@ -10,6 +10,7 @@ from modelsync.adapters.credentials import REFUSED
 from modelsync.adapters.network import PROXY_ASKS
 from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.xml import parse_error
+from modelsync.core.etags import parse_etag
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
 from modelsync.errors import (
@@ -36,6 +37,7 @@ _PASSING = {
     "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch",  # an upload that the network harmed
 }  # fmt: skip
+_UPLOAD_LOST = "the store has not kept all parts of the upload: push again"
 _ADVICE = {
     "AccessDenied": (
         "give the role s3:GetObject and s3:ListBucket on the bucket and prefix, and to upload s3:PutObject and"
@@ -44,11 +46,19 @@ _ADVICE = {
     "AllAccessDisabled": "the bucket is disabled: ask its owner",
     "ExpiredToken": "the credentials have ended and were not refreshed: look at the pod's role",
     "InvalidAccessKeyId": "the access key does not exist: check AWS_ACCESS_KEY_ID",
+    "EntityTooLarge": "the object is larger than the store takes: cut the file",
+    "InvalidPart": _UPLOAD_LOST,
+    "InvalidPartOrder": _UPLOAD_LOST,
     "InvalidObjectState": "the object is archived: restore it, or upload it again in a storage class for reading",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it by NTP",
     "SignatureDoesNotMatch": "the secret key does not fit: check AWS_SECRET_ACCESS_KEY",
 }
 _KMS_ADVICE = "the object's KMS key cannot be used: enable it, and give the role kms:Decrypt on it"
+_UNFIT = (
+    "the request does not fit what the store has or knows: try again, and if it stays so check the endpoint and that no"
+    " proxy changes requests"
+)
+_OF_CREDENTIALS = re.compile("Access|Auth|Credential|Signature|Token")
 _OTHERWISE = "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if the requester pays, S3_REQUEST_PAYER"
 
 
@@ -75,9 +85,16 @@ def failure(response: Response, *, what: str, bucket: str, document: bytes | Non
     if code == "InvalidRequest" and "Server Side Encryption" in fields.get("Message", ""):
         return Rejected("encryption", f"{said}: it is encrypted with a customer's key (SSE-C): use SSE-S3 or SSE-KMS")
     if status in {400, 401, 403}:
-        advice = _KMS_ADVICE if code.startswith("KMS.") else _ADVICE.get(code, _OTHERWISE)
-        return (CredentialsRefused if code in REFUSED else StoreDenied)(f"{said}: {advice}")
+        return (CredentialsRefused if code in REFUSED else StoreDenied)(f"{said}: {_advice(status, code)}")
     return StoreUnavailable(said)
+
+
+def _advice(status: int, code: str) -> str:
+    """What an operator can do about a refusal."""
+    if code.startswith("KMS."):
+        return _KMS_ADVICE
+    says_nothing_of_them = status == 400 and code and not _OF_CREDENTIALS.search(code)
+    return _ADVICE.get(code, _UNFIT if says_nothing_of_them else _OTHERWISE)
 
 
 def answered_at(headers: Mapping[str, str]) -> float | None:
@@ -111,7 +128,7 @@ def object_details(headers: Mapping[str, str], *, size_bytes: int) -> ObjectDeta
     version_id = headers.get("x-amz-version-id", "")
     return ObjectDetails(
         size_bytes=size_bytes,
-        etag=headers.get("etag", "").strip('"'),
+        etag=parse_etag(headers.get("etag", "")),
         checksums=checksums,
         checksum_type=headers.get(f"{_CHECKSUM}type"),
         encryption=_encryption(headers),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import httptools
 
 _SCRATCH_BYTES = 32 << 10  # of an answer that is read at once; a longer head is refused
+_READ_BYTES = 256 << 10
 _FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 
@@ -36,8 +37,8 @@ class Timeouts:
     Attributes:
         connect: for a connection.
         read: without a byte.
-        crawl: for an answer's head, and for each 1 MiB of its body; slower answers are broken off
-            and asked for again from where they were.
+        crawl: for an answer's head, for a short body, and for each 1 MiB of a long one; slower answers are
+            broken off, and long ones asked for again from where they were.
         page: for a page of a listing.
     """
 
@@ -134,6 +135,8 @@ class Connection:
     @property
     def quiet(self) -> bool:
         """Whether nothing waits to be read: neither the server's end, nor more than its last answer was to be."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return False  # of a record that was decrypted whole, and no longer is in the socket
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return not poll.poll(0)
@@ -272,7 +275,10 @@ class Response:
         return count
 
     def _receive_pieces(self, buffer: memoryview) -> int:
+        until = time.monotonic() + self._connection.timeouts.read
         while not self._begun and not self._complete:
+            if time.monotonic() > until:
+                raise TimeoutError("timed out: the answer's chunks crawled")
             count = self._connection.receive(self._connection.scratch)
             if not count:
                 if "transfer-encoding" in self.headers:
@@ -282,17 +288,23 @@ class Response:
                 self._feed(count)
         return self._take_begun(buffer)
 
-    def read(self, most: int) -> bytes:
+    def read(self, most: int, seconds: float | None = None) -> bytes:
         """Up to `most` bytes of the body, fewer at its end.
 
+        Args:
+            most: bytes.
+            seconds: for all of them; None: the time for a short body.
+
         Raises:
-            OSError: it broke off.
+            OSError: it broke off; TimeoutError: it did not come in time.
         """
-        data = bytearray(most if self.length is None else min(most, self.length))
-        view, got = memoryview(data), 0
-        while got < len(data) and (count := self.readinto(view[got:])):
-            got += count
-        return bytes(data[:got])
+        until = time.monotonic() + (self._connection.timeouts.crawl if seconds is None else seconds)
+        data, piece = bytearray(), memoryview(bytearray(min(most, _READ_BYTES)))
+        while len(data) < most and (count := self.readinto(piece[: most - len(data)])):
+            data += piece[:count]
+            if time.monotonic() > until:
+                raise TimeoutError("timed out: the answer's body crawled")
+        return bytes(data)
 
     @property
     def reusable(self) -> bool:

@@ -104,7 +104,7 @@ class Requests:
             with self.connections.request(method, target, full, body or ()) as response:
                 if response.status not in {200, 204, 206}:
                     error = self.failure(response, what=what)
-                    absent = response.status in {405, 501} or isinstance(error, StoreDenied | ObjectChanged)
+                    absent = response.status in {405, 409, 501} or isinstance(error, StoreDenied | ObjectChanged)
                     raise NotOffered(f"S3 answered {response.status} to {what}") if optional and absent else error
                 yield response
         except ModelSyncError as error:

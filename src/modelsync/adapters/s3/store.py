@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.answers import answered_at, object_details, whole_size
 from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.requests import Requests, S3Options
-from modelsync.adapters.s3.xml import ListPage, parse_list_page, parse_upload_page
+from modelsync.adapters.s3.xml import ListPage, UploadPage, parse_list_page, parse_upload_page
+from modelsync.core.etags import is_weak, same_object
 from modelsync.core.objects import RemoteObject, Upload
 from modelsync.core.parts import Span
 from modelsync.core.proof import ObjectDetails
-from modelsync.errors import (
-    ObjectChanged,
-    StoreDenied,
-    StoreUnavailable,
-)
-from modelsync.ports import Listing, Observer
+from modelsync.errors import NotOffered, ObjectChanged, StoreDenied, StoreUnavailable
+from modelsync.ports import Listing, Observer, Patiently, at_once
 
 _MAX_PAGE_BYTES = 32 << 20
 _MOST_UPLOAD_PAGES = 20
-_READ_BYTES = 256 << 10
 _CRAWL_BYTES = 1 << 20
 
 
@@ -80,28 +77,26 @@ class S3Store:
         with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
             self._read_page(response)
 
-    def list(self, prefix: str) -> Listing:
+    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
         """List all objects whose keys start with the prefix."""
         objects: list[RemoteObject] = []
         at = 0.0
-        for page, when in self._pages(prefix):
+        for page, when in self._pages(prefix, patiently):
             at = at or when
             objects += page.objects
         return Listing(tuple(objects), at)
 
-    def scan(self, prefix: str) -> Iterator[RemoteObject]:
+    def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
         """List as a stream."""
-        for page, _ in self._pages(prefix):
+        for page, _ in self._pages(prefix, patiently):
             yield from page.objects
 
-    def _pages(self, prefix: str) -> Iterator[tuple[ListPage, float]]:
+    def _pages(self, prefix: str, patiently: Patiently) -> Iterator[tuple[ListPage, float]]:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         tokens: set[str] = set()
         while True:
-            with self._call("ListObjectsV2", "GET", None, query, what=f"list {prefix!r}") as response:
-                page = parse_list_page(self._read_page(response))
-                at = answered_at(response.headers)
-            yield page, time.time() if at is None else at
+            page, at = patiently(partial(self._page, query, what=f"list {prefix!r}"))
+            yield page, at
             if page.next_token is None:
                 return
             if page.next_token in tokens:
@@ -109,32 +104,36 @@ class S3Store:
             tokens.add(page.next_token)
             query["continuation-token"] = page.next_token
 
+    def _page(self, query: dict[str, str], *, what: str) -> tuple[ListPage, float]:
+        """Ask for a page, and the time of the answer by S3's clock."""
+        with self._call("ListObjectsV2", "GET", None, query, what=what) as response:
+            page = parse_list_page(self._read_page(response))
+            at = answered_at(response.headers)
+        return page, time.time() if at is None else at
+
     def _read_page(self, response: Response) -> bytes:
         """Read a listing's page, within bounds of size and time."""
-        deadline = time.monotonic() + self._options.timeouts.page
-        page = bytearray()
-        while data := response.read(_READ_BYTES):
-            page += data
-            if len(page) > _MAX_PAGE_BYTES:
-                raise StoreUnavailable(f"a page of S3's listing is larger than {_MAX_PAGE_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise StoreUnavailable(f"a page of S3's listing took over {self._options.timeouts.page:.0f} s")
+        page = response.read(_MAX_PAGE_BYTES + 1, self._options.timeouts.page)
+        if len(page) > _MAX_PAGE_BYTES:
+            raise StoreUnavailable(f"a page of S3's listing is larger than {_MAX_PAGE_BYTES} bytes")
         if response.length is not None and len(page) < response.length:
             raise StoreUnavailable("S3 broke off in a page of its listing")
-        return bytes(page)
+        return page
 
-    def uploads(self, prefix: str) -> Iterator[Upload]:
+    def uploads(self, prefix: str, patiently: Patiently = at_once) -> Iterator[Upload]:
         """List uploads in progress, some 20,000 at the most: abandoned ones can be many."""
         query = {"uploads": "", "encoding-type": "url", "prefix": prefix}
         for _ in range(_MOST_UPLOAD_PAGES):
-            with self._call(
-                "ListMultipartUploads", "GET", None, query, what="list uploads in progress", optional=True
-            ) as response:
-                page = parse_upload_page(self._read_page(response))
+            page = patiently(partial(self._upload_page, query))
             yield from page.uploads
             if page.next_markers is None:
                 return
             query["key-marker"], query["upload-id-marker"] = page.next_markers
+
+    def _upload_page(self, query: dict[str, str]) -> UploadPage:
+        what = "list uploads in progress"
+        with self._call("ListMultipartUploads", "GET", None, query, what=what, optional=True) as response:
+            return parse_upload_page(self._read_page(response))
 
     def head(self, remote: RemoteObject) -> ObjectDetails:
         """Ask for an object's details."""
@@ -151,26 +150,17 @@ class S3Store:
         with self.open(remote, Span(0, min(1, remote.size_bytes))):
             pass
 
-    def part_sizes(self, remote: RemoteObject, count: int, *, exactly: bool) -> Sequence[int] | None:
-        """Ask how an object was cut into parts: a HEAD for the first part, or for each."""
-        if exactly:
-            sizes = [self._part_size(remote, number, count) for number in range(1, count + 1)]
-            return [size for size in sizes if size is not None] if None not in sizes else None
-        first = self._part_size(remote, 1, count)
-        if not first or not (count - 1) * first < remote.size_bytes <= count * first:
-            return None
-        return [first] * (count - 1) + [remote.size_bytes - (count - 1) * first]
-
-    def _part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
+    def part_size(self, remote: RemoteObject, number: int, count: int) -> int | None:
+        """Ask how large a part was: a HEAD, and where that is refused a look at the object for the reason."""
         query = {"partNumber": str(number)}
         what = f"ask for a part of {remote.key!r}"
         try:
             # Not pinned: some stores hold If-Match against the part's own ETag. Sizes of another
             # object's parts cannot prove this one.
-            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False) as response:
+            with self._call("HeadObject", "HEAD", remote, query, what=what, pinned=False, optional=True) as response:
                 counted = response.headers.get("x-amz-mp-parts-count")
                 return response.length if counted == str(count) else None
-        except StoreDenied:
+        except NotOffered:
             self._ask_why(remote)
             return None  # the object can be read, but the store knows no parts
 
@@ -207,7 +197,7 @@ class S3Store:
     ) -> Iterator[Response]:
         headers = dict(extra or {})
         if remote is not None:
-            if pinned:
+            if pinned and not is_weak(remote.etag):  # If-Match with a weak one never matches
                 headers["If-Match"] = f'"{remote.etag}"'
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
@@ -224,7 +214,7 @@ def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:
     Raises:
         ObjectChanged: it is another object.
     """
-    if details.etag != remote.etag or details.size_bytes != remote.size_bytes:
+    if not same_object(details.etag, remote.etag) or details.size_bytes != remote.size_bytes:
         raise ObjectChanged(f"{remote.key!r} was replaced since it was listed")
     return details
 

@@ -11,11 +11,13 @@ from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.s3.http1 import Response
 from modelsync.adapters.s3.requests import Requests, S3Options
 from modelsync.adapters.s3.xml import parse_fields
+from modelsync.core.etags import parse_etag, strong_part
 from modelsync.errors import ObjectChanged, StoreUnavailable
 from modelsync.ports import Observer
 from modelsync.ports.push import Payload, UploadedPart
 
 _READ_SECONDS = 60.0  # what the kernel holds of a part may still be on its way when the answer is waited for
+_COMPLETE_SECONDS = 600.0  # S3 may take minutes to make one object of many parts
 _MAX_ANSWER_BYTES = 64 << 10
 _CHECKSUM = "x-amz-checksum-crc64nvme"
 _ALGORITHM = {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "FULL_OBJECT"}
@@ -69,7 +71,7 @@ class S3Uploads:
         }
         with self._send("CompleteMultipartUpload", "POST", key, {"uploadId": upload_id}, headers, [body]) as response:
             # S3 answers 200 before it knows: white space while it works, then a document that tells.
-            document = response.read(_MAX_ANSWER_BYTES).strip()
+            document = response.read(_MAX_ANSWER_BYTES, _COMPLETE_SECONDS).strip()
             done = parse_fields(document, "CompleteMultipartUploadResult")
             if not done:
                 raise self._requests.failure(response, what=f"upload {key!r}", document=document)
@@ -131,7 +133,7 @@ def _part_list(parts: Sequence[UploadedPart]) -> str:
 
 
 def _etag(said: str | None) -> str:
-    etag = (said or "").strip('"')
+    etag = strong_part(parse_etag(said or ""))  # as a listing will have it
     if not etag:
         raise StoreUnavailable("S3 took an upload without saying its ETag")
     return etag

@@ -9,6 +9,7 @@ from datetime import datetime
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 
+from modelsync.core.etags import parse_etag
 from modelsync.core.objects import RemoteObject, Upload
 from modelsync.errors import NotOffered, StoreUnavailable
 
@@ -155,7 +156,7 @@ def parse_fields(data: bytes, root: str) -> dict[str, str]:
 
 
 def _object(decode: Callable[[str], str], key: str, modified: str, etag: str, size: str) -> RemoteObject:
-    remote = RemoteObject(decode(key), int(size), etag.strip('"'), datetime.fromisoformat(modified).timestamp())
+    remote = RemoteObject(decode(key), int(size), parse_etag(etag), datetime.fromisoformat(modified).timestamp())
     if not (0 <= remote.size_bytes <= _MAX_SIZE_BYTES and _ETAG.fullmatch(remote.etag)):
         raise StoreUnavailable(f"S3's listing has an impossible size or ETag for {remote.key[:100]!r}")
     return remote

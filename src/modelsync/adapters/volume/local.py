@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from modelsync.adapters.volume.holdings import holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of
 from modelsync.adapters.volume.reading import chunks_of, entries_in
+from modelsync.adapters.volume.reports import remove_reports, reports_in, write_report
 from modelsync.adapters.volume.revisions import read_manifest, whole_directories, whole_directory
 from modelsync.adapters.volume.survey import glance, linked_revision, read_current, survey
 from modelsync.adapters.volume.trial import try_steps
@@ -34,8 +35,9 @@ from modelsync.core.manifest import BadRecord, Current, Manifest, Published, Rec
 from modelsync.core.names import RESERVED, ModelId, RelPath, decode, unsafe, unsafe_model
 from modelsync.core.objects import Revision
 from modelsync.core.retention import Holding, Holdings
+from modelsync.core.rollout import Consumer
 from modelsync.core.verify import Entry
-from modelsync.errors import FileUnreadable, ModelBusy, VolumeFailed, VolumeUnusable
+from modelsync.errors import FileUnreadable, ModelBusy, NotPossible, VolumeFailed, VolumeUnusable
 from modelsync.ports import Held, Space
 
 _LEFT_BEHIND_SECONDS = 300
@@ -171,6 +173,25 @@ class LocalVolume:
         """Fill in a directory's size and last use."""
         with volume_errors(f"measure {held.name} of {held.model}"):
             return weighed(ModelPaths(self._base, held.model), held)
+
+    def consumers(self, model: ModelId) -> list[Consumer]:
+        """What consumers of a model reported."""
+        with volume_errors(f"read what consumers of {model} report"):
+            return reports_in(ModelPaths(self._base, model))
+
+    def report(self, model: ModelId, consumer: Consumer, most: int) -> bool:
+        """Put a consumer's report in place of its last one."""
+        with volume_errors(f"write what consumers of {model} report"):
+            try:
+                return write_report(ModelPaths(self._base, model), consumer, most=most)
+            except FileNotFoundError as error:
+                self._base.stat()
+                raise NotPossible(f"{model} has no consumers: nothing of it is on the volume") from error
+
+    def forget_consumers(self, model: ModelId, gone: Iterable[Consumer]) -> None:
+        """Remove reports."""
+        with volume_errors(f"remove what consumers of {model} reported"):
+            remove_reports(ModelPaths(self._base, model), gone)
 
     def find(self, size_bytes: int, etag: str) -> list[Held]:
         """Published files of any model that have this size and ETag; some may be gone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelsync.core import layout
-from modelsync.core.layout import CURRENT, FILES, LEASE, QUARANTINE, REVISIONS, STAGING
+from modelsync.core.layout import CONSUMERS, CURRENT, FILES, LEASE, QUARANTINE, REVISIONS, STAGING
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.objects import Revision
 
@@ -84,6 +84,11 @@ class ModelPaths:
     def quarantine(self) -> Path:
         """Records of refusals."""
         return self.home / QUARANTINE
+
+    @property
+    def consumers(self) -> Path:
+        """What consumers report that they run."""
+        return self.home / CONSUMERS
 
     def target(self, directory: Path, single: RelPath | None) -> str:
         """What the link to a revision's directory says: relative, so that it holds wherever the volume is mounted."""
