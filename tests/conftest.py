@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from modelsync.demo.emulator import ENVIRONMENT, Emulator, Place
 from support.localstack import LocalStack, of_this_run
+from support.required import VARIABLE
+from support.rights import heed_file_modes
 
 # No deadline: a busy machine is no failure. Derandomised: a run can be repeated.
 settings.register_profile("modelsync", deadline=None, derandomize=True, max_examples=200)
@@ -30,9 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _clean_environment() -> None:
     """No test may meet the credentials, proxies or certificates of the machine that it runs on."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("AWS_", "SSL_CERT_", VARIABLE)) or name.lower().endswith("_proxy"):
             del os.environ[name]
     os.environ.update(ENVIRONMENT, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_right_that_the_worker_lacks() -> None:
+    """Root would write to read-only files and never notice."""
+    heed_file_modes()
 
 
 @pytest.fixture(scope="session")

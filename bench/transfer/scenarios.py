@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.content import write_safetensors
 from modelsync.config.settings import Settings
+from modelsync.core.commit import CommittedFile, render_commit
+from modelsync.core.names import Naming, RelPath
 
 MODEL = "voice"
 CONNECTIONS: int = Settings.model_fields["transfer_concurrency"].default
@@ -18,11 +22,12 @@ UPLOADED = 1_767_225_600  # 2026-01-01: the quiet time of a fresh upload is none
 
 @dataclass(frozen=True)
 class Bucket:
-    """Objects of one size, all of one model."""
+    """Objects of one size, all of one model; `committed`: with a commit file, as `modelsync push` leaves it."""
 
     name: str
     objects: int
     size_bytes: int
+    committed: bool = False
 
     @property
     def total_bytes(self) -> int:
@@ -42,6 +47,14 @@ class Bucket:
         for key in self.keys:
             write_safetensors(root / key, self.size_bytes)
             os.utime(root / key, (UPLOADED, UPLOADED))
+        if self.committed:
+            (root / MODEL / Naming().commit_file).write_bytes(render_commit(self._committed(root / MODEL)))
+
+    def _committed(self, root: Path) -> Iterator[CommittedFile]:
+        for path in root.iterdir():
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            yield CommittedFile(RelPath(path.name), self.size_bytes, sha256)
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Scenario:
 TINY = Bucket("tiny-object", 1, 64 << 10)
 ONE = Bucket("one-object", 1, 2 << 30)
 EIGHT = Bucket("eight-objects", 8, 256 << 20)
+COMMITTED = Bucket("committed-object", 1, 1 << 30, committed=True)
 SMALL = Bucket("small-objects", 5000, 64 << 10)
 
 SCENARIOS = [
@@ -72,4 +86,6 @@ SCENARIOS = [
         ONE,
         "paced",
     ),
+    Scenario("commit", "One object of 1 GiB with a commit file, whose SHA-256 is proven too, http", COMMITTED),
+    Scenario("commit-s3-like", "The same at S3's pace, http", COMMITTED, "paced"),
 ]

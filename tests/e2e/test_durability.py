@@ -84,3 +84,24 @@ def test_a_message_is_deleted_only_after_all_that(setting: Setting, bucket: Any,
     deleted = [call.began for call in deletions if call in recorded[before:]]
     assert deleted
     assert min(deleted) > last.ended
+
+
+def test_write_back_begins_while_bytes_arrive(setting: Setting, bucket: Any, record: Path) -> None:
+    """Each large write through the page cache is handed to the disk at once, so that little is left for fsync."""
+    files = {"model.onnx": os.urandom(4 << 20), "large.onnx": os.urandom(17 << 20)}
+    put_voice(bucket, "alice", files)  # with a commit file: the large one is read in order, so it is cached too
+    ended = setting.command("sync", prefix=prefix(record, f"pwrite64,sync_file_range,fsync,{RENAME}"))
+    assert ended.returncode == 0, ended.stderr
+    until(lambda: "reconcile.json" in record.read_text(), "the whole record")
+    recorded = calls(record)
+    for name, content in files.items():
+        own = [call for call in recorded if f"/files/{name}>" in call.said]
+        [durable] = [call for call in own if call.name == "fsync"]
+        begun = [call for call in own if call.name == "sync_file_range"]
+        assert all("SYNC_FILE_RANGE_WRITE" in call.said for call in begun)
+        assert all(call.ended < durable.began for call in begun)
+        handed = sum(int(call.said.split(", ")[2]) for call in begun)
+        assert handed > len(content) // 2, "the greater part"
+        first_written = min(call.began for call in own if call.name == "pwrite64")
+        last_written = max(call.ended for call in own if call.name == "pwrite64")
+        assert first_written < begun[0].began < last_written

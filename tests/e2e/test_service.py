@@ -102,21 +102,25 @@ def test_sigterm_lets_a_short_download_finish(setting: Setting, bucket: Any, pro
     assert bucket.messages() == (0, 0)
 
 
-def test_sigkill_in_mid_download_loses_nothing(setting: Setting, bucket: Any, proxy: Proxy) -> None:
-    setting.environment |= {"TRANSFER_CONCURRENCY": "1"}
+@pytest.mark.parametrize("connections", [1, 4])
+def test_sigkill_in_mid_download_costs_at_most_a_part_per_connection(
+    setting: Setting, bucket: Any, proxy: Proxy, connections: int
+) -> None:
+    setting.environment |= {"TRANSFER_CONCURRENCY": str(connections)}
     worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()
     bucket.put("alice/config.json", b"{}")
-    proxy.hold_after_bytes = 20 << 20
-    bucket.put("alice/model.onnx", LARGE)
-    until(lambda: worker.metric("downloaded_bytes_total") >= 16 << 20, "a part to arrive")
+    weights = LARGE[: 16 << 20] * 2 * connections  # two parts for each connection
+    proxy.hold_after_bytes = 20 << 20  # of each: one part and a quarter
+    bucket.put("alice/model.onnx", weights)
+    until(lambda: worker.metric("downloaded_bytes_total") >= (20 * connections - 1) << 20, "a part for each")
     worker.end(signal.SIGKILL)
     assert not (setting.base / "alice").exists()
     proxy.release()
     again = setting.start(SETTLE_SECONDS="0")
     until((setting.base / "alice").exists, "the voice")
-    assert setting.read("alice") == {"model.onnx": LARGE, "config.json": b"{}"}
-    assert again.metric("downloaded_bytes_total") <= 33 << 20, "the first part was not fetched again"
+    assert setting.read("alice") == {"model.onnx": weights, "config.json": b"{}"}
+    assert again.metric("downloaded_bytes_total") <= (16 * connections << 20) + 2, "no more than what broke off"
     assert not list((setting.base / ".modelsync").rglob("staging")), "nothing is left over"
 
 

@@ -98,11 +98,16 @@ class FakeStore:
         if self.missing:
             raise BucketMissing("no such bucket")
 
-    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
+    def list(
+        self,
+        prefix: str,
+        patiently: Patiently = at_once,
+        wanted: Callable[[RemoteObject], bool] = lambda _: True,
+    ) -> Listing:
         self._use("list")
         with self._lock:
             keys = sorted((key for key in self._objects if key.startswith(prefix)), key=str.encode)
-            return Listing(tuple(self._objects[key][0] for key in keys), self.now())
+            return Listing(tuple(filter(wanted, (self._objects[key][0] for key in keys))), self.now())
 
     def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
         objects = self.list(prefix).objects
@@ -205,9 +210,14 @@ class FaultyStore:
             return None
         return fault
 
-    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
+    def list(
+        self,
+        prefix: str,
+        patiently: Patiently = at_once,
+        wanted: Callable[[RemoteObject], bool] = lambda _: True,
+    ) -> Listing:
         patiently(lambda: self._next("list"))
-        return self._store.list(prefix, patiently)
+        return self._store.list(prefix, patiently, wanted)
 
     def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
         for number, remote in enumerate(self._store.scan(prefix, patiently)):

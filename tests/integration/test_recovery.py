@@ -93,6 +93,7 @@ def test_a_small_staged_file_that_a_power_loss_cut_is_fetched_again(world: World
     world.store.plan("get", None, *[StoreUnavailable("S3 is down")] * 3)
     assert world.sync("alice").outcome is Outcome.ERROR
     [cut] = [path for path in world.home("alice").glob("staging/*/files/*") if path.stat().st_size > 0]
+    cut.chmod(0o600)
     os.truncate(cut, min(left_bytes, cut.stat().st_size - 1))
     assert world.sync("alice").outcome is Outcome.SUCCESS
     assert world.read("alice") == {"config.json": b"{}", **V1}

@@ -384,6 +384,7 @@ def test_bytes_that_are_not_those_that_were_published_are_not_shown(world: World
     for file in record["files"]:
         file["version_id"] = None
     world.bucket.put("alice/config.json", b"1", etag="old-config")
+    (world.home("alice") / "history" / f"{first}.json").unlink()
     (world.home("alice") / "history" / f"{first}.json").write_text(json.dumps(record))
     with pytest.raises(NotPossible, match=r"model\.onnx: crc64nvme is .* not the bytes that were published"):
         world.rollback("alice", first)
@@ -416,6 +417,7 @@ def test_a_history_that_cannot_be_read_is_told(world: World) -> None:
     first = publish(world, 1)
     publish(world, 2)
     drop(world, first)
+    (world.home("alice") / "history" / f"{first}.json").unlink()
     (world.home("alice") / "history" / f"{first}.json").write_bytes(b"{")
     with pytest.raises(NotPossible, match=f"the manifest of revision {first} cannot be read"):
         world.rollback("alice")

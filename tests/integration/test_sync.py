@@ -204,6 +204,19 @@ def test_a_flipped_bit_is_found_and_fetched_again(tmp_path: Path, checksums: boo
     assert world.read("alice") == {"model.onnx": b"weights"}
 
 
+def test_a_mismatch_beside_a_finished_file_is_overcome_by_any_user(one_by_one: World) -> None:
+    """The second attempt opens the finished file, which is read-only, once more."""
+    world = one_by_one
+    (world.base / "read-only").touch(0o444)
+    with pytest.raises(PermissionError):
+        (world.base / "read-only").open("r+b")
+    world.upload("alice", V1)
+    world.store.plan("get", None, None, "flip")
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1
+    assert world.bucket.calls["get"] == 4, "what was right is not fetched again"
+
+
 def test_bytes_that_stay_wrong_are_quarantined_with_both_values(world: World) -> None:
     world.upload("alice", V1)
     world.sync("alice")
@@ -624,3 +637,24 @@ def test_only_one_of_many_writers_gets_the_lock_even_while_directories_vanish(wo
         thread.join()
     assert together
     assert max(together) == 1
+
+
+def test_a_model_of_too_many_objects_is_refused_once_and_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelsync.core.objects.MOST_OBJECTS", 3)
+    world.upload("alice", V1 | {"a.json": b"", "b.json": b"", "notes.md": b""})
+    world.upload("bob", V1)
+    assert world.compare()[0] == ["alice", "bob"]
+    result = world.sync("alice")
+    assert (result.outcome, result.reason) == (
+        Outcome.REJECTED,
+        "it has more than 3 objects: exclude it, or make several models of it",
+    )
+    assert world.sync("bob").outcome is Outcome.SUCCESS
+    assert world.compare()[0] == [], "a refusal on record asks for no more work"
+    for name in ("a.json", "b.json"):
+        world.bucket.remove(f"alice/{name}")
+    assert world.compare()[0] == ["alice"]
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == V1

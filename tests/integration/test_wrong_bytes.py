@@ -338,13 +338,13 @@ def test_wrong_bytes_in_even_parts_are_summed_up_once(
     world: HostileWorld, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summed = []
-    real = files.composite
+    real = files.Composite
 
-    def counted(*args: Any) -> str:
+    def counted(*args: Any) -> files.Composite:
         summed.append(args)
         return real(*args)
 
-    monkeypatch.setattr(files, "composite", counted)
+    monkeypatch.setattr(files, "Composite", counted)
     in_parts(s3, EVEN, etag=f"{'0' * 32}-{len(EVEN)}")
     result = world.sync("alice")
     assert result.outcome is Outcome.REJECTED

@@ -30,6 +30,7 @@ from modelsync.app.settling import SettleOptions
 from modelsync.app.signatures import Signatures
 from modelsync.app.spans import FetchOptions
 from modelsync.app.sync import ModelSync, SyncOptions
+from modelsync.app.trouble import VolumeHealth
 from modelsync.app.verify import Verified, Verifier
 from modelsync.app.vetting import Vetting
 from modelsync.core.deletions import DeletionRules
@@ -80,6 +81,7 @@ class World:
         self.volume.check()
         self.facts: list[Fact] = []
         self.board = Board(self.clock)
+        self.volume_health = VolumeHealth(self.observe)
         self.namespace = Namespace()
         self.naming = naming or Naming()
         self.stop = threading.Event()
@@ -160,6 +162,7 @@ class World:
     def observe(self, fact: Fact, /) -> None:
         self.facts.append(fact)
         self.board(fact)
+        self.volume_health(fact)
 
     def told(self, kind: type[Told]) -> list[Told]:
         """All facts of a kind."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from modelsync.core import objects
 from modelsync.core.names import ModelId, Naming, Refused
 from modelsync.core.objects import Gathered, RemoteObject, gather, gather_all, revision_of
 
@@ -104,6 +107,25 @@ def test_only_the_signature_of_the_model_itself_is_one() -> None:
     found = gather(ALICE, [remote("alice/a.onnx"), remote("alice/de/model.sig")], NAMING)
     assert found is not None
     assert (found.signature, [file.path for file in found.files]) == (None, ["a.onnx"])
+
+
+def test_of_a_model_of_too_many_objects_nothing_is_kept_but_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "MOST_OBJECTS", 3)
+    names = ["a.onnx", "b.json", "c.json", "model.sig", "modelsync.json", "x.pdf", "z.json"]
+    listing = [remote(f"alice/{name}") for name in names] + [remote("bob/b.onnx")]
+    wanted = [each.key for each in filter(objects.Wanted(ALICE, NAMING), listing)]
+    assert wanted == [f"alice/{name}" for name in names[:4]], "one more than it may have, so that it shows"
+    found = gather(ALICE, filter(objects.Wanted(ALICE, NAMING), listing), NAMING)
+    assert found is not None
+    assert (found.files, found.commit, found.signature) == ((), None, None)
+    assert found.refused == "it has more than 3 objects: exclude it, or make several models of it"
+    [all_of_it, bob] = [item for item in gather_all(listing, NAMING) if isinstance(item, Gathered)]
+    assert all_of_it.snapshot == found, "a comparison says the same as the model's own listing"
+    assert bob.snapshot is not None
+    assert bob.snapshot.refused is None
+    few = gather(ALICE, listing[:3], NAMING)
+    assert few is not None
+    assert few.refused is None
 
 
 def test_a_listing_is_split_into_models_and_refusals() -> None:

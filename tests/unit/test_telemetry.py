@@ -81,6 +81,8 @@ ALL = [
     facts.ScrubFinished(Scrubbed(1.0, files=1, finished_at=3.0)),
     facts.ScrubFailed("why"),
     facts.VolumeCallFailed("full"),
+    facts.VolumeTried(Status.HEALTHY, "why"),
+    facts.VolumeRefused(A, "why"),
     facts.ReconcileStarted("why"),
     facts.ReconcileFinished(Reconciled(1.0, 1, 2, 3, 4), 0.5),
     facts.ReconcileFailed("why"),

@@ -8,10 +8,15 @@ from modelsync.ports import Clock
 
 _LEAST_READ_BYTES = 16 << 10
 _READS_PER_SECOND = 10
+_BURST_SECONDS = 0.1
 
 
 class Bandwidth:
-    """Spreads bytes over time: each read is paid for before the next one. Thread-safe."""
+    """Spreads bytes over time: each read is paid for before the next one. Thread-safe.
+
+    Time in which less was read than allowed, the time of a read itself above all, is made up for: a tenth of a second's
+    worth of it.
+    """
 
     def __init__(self, bytes_per_second: int, clock: Clock) -> None:
         """Make it.
@@ -23,7 +28,7 @@ class Bandwidth:
         self._rate = bytes_per_second
         self._clock = clock
         self._lock = threading.Lock()
-        self._paid_until = 0.0
+        self._paid_until = clock.monotonic()
 
     def read_bytes(self, most: int) -> int:
         """How much to read at once, so that a slow rate still flows: at most `most`."""
@@ -37,6 +42,7 @@ class Bandwidth:
             return
         with self._lock:
             now = self._clock.monotonic()
-            self._paid_until = max(self._paid_until, now) + count / self._rate
+            self._paid_until = max(self._paid_until, now - _BURST_SECONDS) + count / self._rate
             wait_seconds = self._paid_until - now
-        self._clock.wait(cancel, wait_seconds)
+        if wait_seconds > 0:
+            self._clock.wait(cancel, wait_seconds)

@@ -22,7 +22,7 @@ class Bringer:
     def __init__(self, store: ObjectStore, volume: Volume, fetcher: Fetcher, rules: SpaceRules) -> None:
         self._store = store
         self._fetcher = fetcher
-        self._reuser = Reuser(volume)
+        self._reuser = Reuser(volume, store)
         self._space = SpaceLedger(volume, rules)
 
     def __call__(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:

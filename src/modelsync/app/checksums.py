@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from awscrt import checksums
@@ -106,32 +106,41 @@ def hasher(proof: Proof) -> Hasher:
             return _Size()
 
 
-def composite(proof: Proof, chunks: Iterator[memoryview], sizes: Sequence[int], check: Callable[[], None]) -> str:
-    """Sum up a file as S3 sums up an upload in parts: the checksum of the parts' checksums, joined.
+class Composite:
+    """Sums up a file as S3 sums up an upload in parts: the checksum of the parts' checksums, joined, as `…-N`."""
 
-    Args:
-        proof: which checksum.
-        chunks: the file's bytes in order.
-        sizes: of the parts, in bytes.
-        check: called for every chunk; what it raises ends it.
+    def __init__(self, proof: Proof, sizes: Sequence[int]) -> None:
+        """Take nothing yet; `sizes`: of the parts, in bytes."""
+        self._proof = proof
+        self._count = len(sizes)
+        self._sizes = iter(sizes)
+        self._whole = hasher(proof)
+        self._begin()
 
-    Returns:
-        The value as S3 writes it, `…-N`.
-    """
-    whole = hasher(proof)
-    chunk = memoryview(b"")
-    for size in sizes:
-        part, left = hasher(proof), size
-        while left:
-            if not chunk:
-                chunk = next(chunks)
-                check()
-            part.update(chunk[:left])
-            chunk, left = chunk[left:], left - min(left, len(chunk))
-        digest = part.value()
-        raw = bytes.fromhex(digest) if proof is Proof.MD5 else base64.b64decode(digest)
-        whole.update(memoryview(raw))
-    return f"{whole.value()}-{len(sizes)}"
+    def _begin(self) -> None:
+        """Turn to the next part that has bytes."""
+        self._part = hasher(self._proof)
+        while (left := next(self._sizes, None)) == 0:
+            self._end()
+        self._left = left
+
+    def _end(self) -> None:
+        digest = self._part.value()
+        raw = bytes.fromhex(digest) if self._proof is Proof.MD5 else base64.b64decode(digest)
+        self._whole.update(memoryview(raw))
+
+    def update(self, data: memoryview, /) -> None:
+        """Take the next bytes, no more than the parts have."""
+        while data and self._left:
+            self._part.update(data[: self._left])
+            data, self._left = data[self._left :], self._left - min(self._left, len(data))
+            if not self._left:
+                self._end()
+                self._begin()
+
+    def value(self) -> str:
+        """The value as S3 writes it, once all bytes are taken."""
+        return f"{self._whole.value()}-{self._count}"
 
 
 def crc64nvme_hasher() -> Crc:

@@ -15,7 +15,7 @@ from modelsync.core.commit import CommittedFile
 from modelsync.core.deletions import DeletionRules, depart
 from modelsync.core.manifest import Published
 from modelsync.core.names import ModelId, Naming, RelPath
-from modelsync.core.objects import Digest, RemoteObject, Snapshot, gather, revision_of
+from modelsync.core.objects import Digest, RemoteObject, Snapshot, Wanted, gather, revision_of
 from modelsync.core.plan import Build, Decision, Gone, Refuse, Wait, await_files, plan, triage
 from modelsync.errors import Rejected, VerificationFailed
 from modelsync.ports import Clock, ObjectStore, Observer, Volume
@@ -80,7 +80,8 @@ class Decider:
             StoreUnavailable, StoreDenied, BucketMissing: conclude nothing.
         """
         naming = self._options.naming
-        listing = self._store.list(naming.list_prefix(model), self._retries(context))
+        wanted = Wanted(model, naming)
+        listing = self._store.list(naming.list_prefix(model), self._retries(context), wanted)
         snapshot = gather(model, listing.objects, naming)
         return Look(snapshot and self._namespace.judge(snapshot), listing.at)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from modelsync.app.progress import Beat
-from modelsync.core.facts import HealthChanged, VolumeCallFailed, VolumeMeasured
+from modelsync.core.facts import VolumeCallFailed, VolumeMeasured, VolumeTried
 from modelsync.core.health import Status
 from modelsync.errors import VolumeFailed, VolumeUnusable
 from modelsync.ports import Clock, Observer, Volume
@@ -40,8 +40,8 @@ class Janitor:
             reconciled = self._volume.reconciled() is not None
         except (VolumeUnusable, VolumeFailed) as error:
             readable = self._volume.readable()
-            self._observe(HealthChanged("volume", Status.DEGRADED if readable else Status.UNHEALTHY, str(error)))
+            self._observe(VolumeTried(Status.DEGRADED if readable else Status.UNHEALTHY, str(error)))
             self._observe(VolumeCallFailed(error.reason))
         else:
             self._observe(VolumeMeasured(space.total_bytes, space.free_bytes, reconciled))
-            self._observe(HealthChanged("volume", Status.HEALTHY, "the volume can be written"))
+            self._observe(VolumeTried(Status.HEALTHY, "the volume can be written"))

@@ -8,7 +8,7 @@ import threading
 from modelsync.app.compare import Comparison
 from modelsync.app.dirty import DirtyModels
 from modelsync.app.progress import Beat
-from modelsync.app.trouble import report
+from modelsync.app.trouble import COMPARISON, report
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.facts import HealthChanged, Outcome, ReconcileFailed, ReconcileFinished, ReconcileStarted
 from modelsync.core.health import Status
@@ -119,7 +119,7 @@ class Reconciler:
         if isinstance(error, ConfigurationError):
             self._observe(HealthChanged("s3", Status.DEGRADED, str(error)))
         else:
-            report(error, self._observe)
+            report(error, self._observe, COMPARISON)
 
     def _compare_and_follow(self, why: str, stop: threading.Event, beat: Beat) -> None:
         start = self._clock.monotonic()

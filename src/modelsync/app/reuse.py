@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from modelsync.app.progress import SyncContext
@@ -12,8 +14,10 @@ from modelsync.core.facts import BytesReused, ReuseRefused
 from modelsync.core.manifest import FileRecord
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.plan import Build, PlannedFile
-from modelsync.core.reuse import may_hard_link, same_bytes
-from modelsync.ports import Held, Staging, Volume
+from modelsync.core.proof import ObjectDetails
+from modelsync.core.reuse import may_hard_link, same_bytes, vouched_for
+from modelsync.errors import TryAgain
+from modelsync.ports import Held, ObjectStore, Staging, Volume
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,19 @@ class Reused:
 
     Attributes:
         records: of the files that were adopted without taking space.
-        copies: by the paths of others, what they can be copied from.
+        copies: by the paths of others, what they can be copied from, and their records then.
     """
 
     records: dict[RelPath, FileRecord] = field(default_factory=dict)
-    copies: dict[RelPath, Held] = field(default_factory=dict)
+    copies: dict[RelPath, tuple[Held, FileRecord]] = field(default_factory=dict)
 
 
 class Reuser:
     """Finds them, over all models, and gives them to the revision in staging."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, store: ObjectStore) -> None:
         self._volume = volume
+        self._store = store
         self._verifier = Verifier(volume)
 
     def share(self, build: Build, staging: Staging, context: SyncContext) -> Reused:
@@ -43,6 +48,7 @@ class Reuser:
         hand, must not get into another revision, least of all by a link that shares its blocks.
 
         Raises:
+            ObjectChanged: plan again.
             VolumeFailed: the file system refused.
             Stopped: the work is parked.
         """
@@ -50,16 +56,16 @@ class Reuser:
         found = Reused()
         for planned in build.files:
             context.tend()
-            held = next(
-                (held for held in self._holders(planned, build, context) if self._is_whole(held, context)), None
-            )
-            if held is None:
-                continue
-            how = staging.share(planned.path, held, link=may_hard_link(planned.path, paths))
-            if how is None:
-                found.copies[planned.path] = held
-            else:
-                found.records[planned.path] = self._adopted(planned, held, how, context)
+            for held, record in self._holders(planned, build, context):
+                if not self._is_whole(held, context):
+                    continue
+                link = held.linkable and may_hard_link(planned.path, paths)
+                how = staging.share(planned.path, held, link=link)
+                if how is None:
+                    found.copies[planned.path] = held, record
+                else:
+                    found.records[planned.path] = _told(record, how, context)
+                break
         return found
 
     def copy(
@@ -76,36 +82,42 @@ class Reuser:
         adopted = dict(found.records)
         for planned in build.files:
             context.tend()
-            held = found.copies.get(planned.path)
-            if held is not None and staging.copy(planned.path, held):
+            held, record = found.copies.get(planned.path, (None, None))
+            if held is not None and record is not None and staging.copy(planned.path, held):
                 reservation.allocated(planned.path)
-                adopted[planned.path] = self._adopted(planned, held, "copy", context)
+                adopted[planned.path] = _told(record, "copy", context)
         return adopted
 
-    @staticmethod
-    def _adopted(planned: PlannedFile, held: Held, how: str, context: SyncContext) -> FileRecord:
-        context.observe(BytesReused(context.model, context.sync_id, planned.path, held.record.size_bytes, how))
-        return replace(held.record, path=planned.path, version_id=_version(planned, held, context.model))
-
     def _is_whole(self, held: Held, context: SyncContext) -> bool:
-        def check(_count: int) -> None:
-            context.beat()
-            context.check()
-
-        finding = self._verifier.file(held.model, held.revision, held.record, check)
+        finding = self._verifier.file(held.model, held.revision, held.record, lambda _count: context.tend())
         if finding is not None and finding.kind is not Kind.UNREADABLE:  # what is gone was removed, most of the time
             context.observe(ReuseRefused(held.model, held.revision, context.sync_id, finding))
         return finding is None
 
-    def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> list[Held]:
-        """Those with the same bytes, the latest first."""
-        found = self._volume.find(planned.object.size_bytes, planned.object.etag)
-        return [
-            held
-            for held in reversed(found)
-            if (held.model, held.revision) != (context.model, build.revision)
-            and same_bytes(planned, held.record, same_model=held.model == context.model)
-        ]
+    def _holders(self, planned: PlannedFile, build: Build, context: SyncContext) -> Iterator[tuple[Held, FileRecord]]:
+        """Those with the same bytes, the latest first, and what the file's record will be."""
+        remote = planned.object
+        found = self._volume.find(remote.size_bytes, remote.etag, planned.sha256, context.tend)
+        others = [held for held in reversed(found) if (held.model, held.revision) != (context.model, build.revision)]
+        alike = [held for held in others if same_bytes(planned, held.record, same_model=held.model == context.model)]
+        for held in alike:
+            yield held, replace(held.record, path=planned.path, version_id=_version(planned, held, context.model))
+        wanted = [held for held in others if held not in alike and held.record.sha256 == planned.sha256 is not None]
+        details = self._ask(planned) if wanted else None
+        for held in wanted:
+            if details is not None and vouched_for(planned, details, held.record):
+                version = details.version_id or remote.version_id
+                yield held, replace(held.record, path=planned.path, etag=remote.etag, version_id=version)
+
+    def _ask(self, planned: PlannedFile) -> ObjectDetails | None:
+        with suppress(TryAgain):  # it is fetched then, as patiently as any
+            return self._store.head(planned.object)
+        return None
+
+
+def _told(record: FileRecord, how: str, context: SyncContext) -> FileRecord:
+    context.observe(BytesReused(context.model, context.sync_id, record.path, record.size_bytes, how))
+    return record
 
 
 def _version(planned: PlannedFile, held: Held, model: ModelId) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -152,7 +152,15 @@ class Deadline:
 class Sink:
     """Takes one span's bytes: to disk, into the CRC64NVME, and into what else may prove them."""
 
-    def __init__(self, planned: PlannedFile, staged: StagedFile, span: Span, *, details: ObjectDetails | None) -> None:
+    def __init__(
+        self,
+        planned: PlannedFile,
+        staged: StagedFile,
+        span: Span,
+        *,
+        details: ObjectDetails | None,
+        in_order: Collection[Hasher] = (),
+    ) -> None:
         """Take nothing yet.
 
         Args:
@@ -160,6 +168,7 @@ class Sink:
             staged: where it goes.
             span: which bytes of it.
             details: of the whole object, where they are known already.
+            in_order: take the bytes too: they have had all bytes before the span.
         """
         self.offset = span.start
         self.details: ObjectDetails | None = None
@@ -167,6 +176,7 @@ class Sink:
         self._planned = planned
         self._staged = staged
         self._span = span
+        self._in_order = in_order
         self._crc: Crc = crc64nvme_hasher()
         self.extra: dict[Proof, Hasher] = {}
 
@@ -189,8 +199,8 @@ class Sink:
         """Write the next bytes and compute on."""
         self._staged.write(self.offset, data)
         self._crc.update(data)
-        for extra in self.extra.values():
-            extra.update(data)
+        for other in (*self.extra.values(), *self._in_order):
+            other.update(data)
         self.offset += len(data)
 
     def part(self) -> Part:

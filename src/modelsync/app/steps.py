@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 from modelsync.app.files import FileFetch, Step
 from modelsync.app.space import Reservation
@@ -12,6 +13,7 @@ from modelsync.core.manifest import FileRecord
 from modelsync.core.names import RelPath
 from modelsync.core.parts import split
 from modelsync.core.plan import Build
+from modelsync.errors import VolumeFailed
 from modelsync.ports import Staging
 
 
@@ -67,6 +69,7 @@ class Steps:
         return step.size_bytes
 
     def close(self) -> None:
-        """Release files that were not completed."""
+        """Release files that were not completed: what of them is on disk counts only by its checksums."""
         for file in self._open:
-            file.close()
+            with suppress(VolumeFailed):  # there is a cause already why they were not
+                file.close()

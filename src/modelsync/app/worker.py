@@ -41,12 +41,12 @@ class Worker:
             except BaseException:
                 self._dirty.park(work)
                 raise
-            self._report(result)
+            self._report(work, result)
             self._dirty.done(work, result.outcome, retry_seconds=retry_seconds(work, result))
 
-    def _report(self, result: SyncResult) -> None:
+    def _report(self, work: Work, result: SyncResult) -> None:
         if result.outcome is Outcome.ERROR:
-            report(result.error, self._observe)
+            report(result.error, self._observe, work.model)
         elif result.outcome is not Outcome.BUSY:
             self._observe(HealthChanged("s3", Status.HEALTHY, "the bucket answers"))
 

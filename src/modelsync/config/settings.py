@@ -190,7 +190,9 @@ class Settings(BaseModel):
     kubernetes_selector: Annotated[
         str | None, Optional, Note("Labels of those workloads, as kubectl takes them: `app=tts`.")
     ] = None
-    http_host: Annotated[str, Field(min_length=1), Note("Address that the HTTP interface listens on.")] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
+    http_host: Annotated[
+        str, Field(min_length=1), Note("Address that the HTTP interface listens on; `::` is every one, of IPv4 too.")
+    ] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
     http_port: Annotated[int, Field(ge=0, le=65535), Note("Its port; 0: a free one.")] = 8080
     modelsync_url: Annotated[Url, Note("Where `status` and `push --wait` find a worker's HTTP interface.")] = (
         "http://127.0.0.1:8080"

@@ -542,6 +542,22 @@ class ScrubFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeTried:
+    """What the volume must be able to do was tried."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRefused:
+    """The volume refused a call, or had no room. `whose`: the work that it was for, most of the time a model's."""
+
+    whose: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeCallFailed:
     """The volume refused a call, or had no room for a model. `reason`: why, in one word."""
 
@@ -639,6 +655,8 @@ Fact = (
     | ScrubFinished
     | ScrubFailed
     | VolumeCallFailed
+    | VolumeTried
+    | VolumeRefused
     | ReconcileStarted
     | ReconcileFinished
     | ReconcileFailed

@@ -80,6 +80,19 @@ def _judge(wrong: Mapping[ModelId, str], well: str) -> tuple[Status, str]:
     return Status.DEGRADED, f"{first}: {wrong[first]}{more}"
 
 
+def volume_check(tried: tuple[Status, str], refused: Mapping[str, str]) -> tuple[Status, str]:
+    """Judge the volume.
+
+    Args:
+        tried: what the last trial says.
+        refused: model, or whatever else had work to do, to why the volume did not let it be done; the latest last.
+    """
+    if tried[0] is not Status.HEALTHY or not refused:
+        return tried
+    *more, last = refused
+    return Status.DEGRADED, f"{last}: {refused[last]}" + (f" (and {len(more)} more)" if more else "")
+
+
 def queue_check(answer: str, *, redrives: bool | None, unreadable: bool) -> tuple[Status, str]:
     """Judge a queue that answers.
 

@@ -9,6 +9,9 @@ from typing import NamedTuple, NewType
 
 from modelsync.core.names import Ignored, Located, Locator, ModelId, Naming, Refused, RelPath, clash
 
+MOST_OBJECTS = 100_000
+"""A model of more is refused, and no more of them are held in memory."""
+
 Revision = NewType("Revision", str)
 """Name of one content of a model: 32 hex digits."""
 
@@ -101,8 +104,10 @@ def _version(remote: RemoteObject) -> str:
 
 
 def _digest(entries: Iterable[tuple[str, int, str]]) -> str:
-    lines = [f"{path}\0{size_bytes}\0{etag}\n" for path, size_bytes, etag in sorted(entries)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
+    found = hashlib.sha256()
+    for path, size_bytes, etag in sorted(entries):
+        found.update(f"{path}\0{size_bytes}\0{etag}\n".encode())
+    return found.hexdigest()[:32]
 
 
 @dataclass
@@ -117,7 +122,10 @@ class _Gathering:
 
     def take(self, remote: RemoteObject, place: Located | Refused, naming: Naming) -> None:
         self.objects += 1
-        if isinstance(place, Refused):
+        if self.objects > MOST_OBJECTS:
+            self.files, self.lone, self.commit, self.signature = [], [], None, None
+            self.refused = [f"it has more than {MOST_OBJECTS:,} objects: exclude it, or make several models of it"]
+        elif isinstance(place, Refused):
             self.refused.append(place.reason)
         elif place.single:
             self.lone.append(ModelFile(place.path, remote))
@@ -127,6 +135,22 @@ class _Gathering:
             self.signature = remote
         else:
             self.files.append(ModelFile(place.path, remote))
+
+
+class Wanted:
+    """Tells which objects of a listing are a model's, and, past the most that it may have, no more of them."""
+
+    def __init__(self, model: ModelId, naming: Naming) -> None:
+        self._model = model
+        self._locate = Locator(naming)
+        self._left = MOST_OBJECTS + 1  # one more shows that there are too many
+
+    def __call__(self, remote: RemoteObject) -> bool:
+        """Whether an object is one of them."""
+        place = self._locate(remote.key)
+        wanted = self._left > 0 and not isinstance(place, Ignored) and place.model == self._model
+        self._left -= wanted
+        return wanted
 
 
 def gather(model: ModelId, objects: Iterable[RemoteObject], naming: Naming) -> Snapshot | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 
@@ -9,8 +10,22 @@ from modelsync.core.etags import is_weak
 from modelsync.core.manifest import FileRecord
 from modelsync.core.names import RelPath
 from modelsync.core.plan import PlannedFile
+from modelsync.core.proof import ObjectDetails, Proof, expected
 
 _OF_BYTES = re.compile(r"[0-9a-f]{32}(-\d+)?")
+
+
+def vouched_for(planned: PlannedFile, details: ObjectDetails, record: FileRecord) -> bool:
+    """Whether S3 says of an object that it has the bytes of a published file, whatever their ETags.
+
+    The SHA-256 that the commit file demands is what finds the file. That the object has it too is the uploader's
+    claim: it counts if S3's own checksum of the object, of all its bytes, agrees.
+    """
+    if planned.sha256 is None or (planned.object.size_bytes, planned.sha256) != (record.size_bytes, record.sha256):
+        return False
+    values = {Proof.CRC64NVME: record.crc64nvme, Proof.SHA256: planned.sha256}
+    demand = expected(details, parts_known=False)
+    return demand.proof in values and demand.value == base64.b64encode(bytes.fromhex(values[demand.proof])).decode()
 
 
 def same_bytes(planned: PlannedFile, record: FileRecord, *, same_model: bool) -> bool:

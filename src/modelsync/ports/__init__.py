@@ -68,7 +68,7 @@ class Listing:
     """A complete listing.
 
     Attributes:
-        objects: in key order.
+        objects: in key order, those that were wanted.
         at: seconds since the epoch by S3's own clock, when it answered.
     """
 
@@ -116,8 +116,13 @@ class ObjectStore(Protocol):
         Stopped: `close` was called.
     """
 
-    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
-        """List all objects whose keys start with the prefix. Holds them in memory: for one model."""
+    def list(
+        self,
+        prefix: str,
+        patiently: Patiently = at_once,
+        wanted: Callable[[RemoteObject], bool] = lambda _: True,
+    ) -> Listing:
+        """List the objects whose keys start with the prefix and that are wanted. Holds them: for one model."""
         ...
 
     def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:
@@ -252,12 +257,8 @@ class StagedFile(Protocol):
         VolumeFailed: the file system refused.
     """
 
-    def done(self, check: Callable[[], None]) -> Sequence[Part]:
-        """Parts on disk whose bytes still have the checksum that they arrived with.
-
-        Args:
-            check: called while bytes are read; what it raises ends the reading.
-        """
+    def recorded(self) -> Sequence[Part]:
+        """Parts that an earlier attempt put on record: they count if the bytes there still have their checksums."""
         ...
 
     def write(self, offset: int, data: memoryview) -> None:
@@ -268,8 +269,12 @@ class StagedFile(Protocol):
         """Put on record that a part is written."""
         ...
 
-    def read(self) -> Iterator[memoryview]:
-        """The file's bytes in order, for checksums that parts cannot be combined to."""
+    def read(self, span: Span) -> Iterator[memoryview]:
+        """Bytes that are written, in order."""
+        ...
+
+    def keep_at_hand(self) -> None:
+        """Take note that what is written from now on will be read before the file is finished."""
         ...
 
     def finish(self) -> None:
@@ -287,11 +292,12 @@ class StagedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A published file: which one, and its record."""
+    """A published file: which one, and its record. `linkable`: its own revision allows it a second hard link."""
 
     model: ModelId
     revision: Revision
     record: FileRecord
+    linkable: bool
 
 
 class Staging(Protocol):
@@ -462,8 +468,17 @@ class Volume(Protocol):
         """Remove reports; fine if they are not there."""
         ...
 
-    def find(self, size_bytes: int, etag: str) -> Sequence[Held]:
-        """Published files of any model that have this size and ETag; some may be gone."""
+    def find(self, size_bytes: int, etag: str, sha256: str | None, tend: Callable[[], None]) -> Sequence[Held]:
+        """Published files of any model that have this size, and this ETag or SHA-256; some may be gone.
+
+        The first call reads all manifests.
+
+        Args:
+            size_bytes: of the file.
+            etag: of the object.
+            sha256: in hex, where it is known.
+            tend: called every second or so; what it raises ends the search.
+        """
         ...
 
     def writer(self, model: ModelId) -> AbstractContextManager[Writer]:

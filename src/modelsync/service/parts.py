@@ -22,6 +22,7 @@ from modelsync.app.fetch import Fetcher
 from modelsync.app.namespace import Namespace
 from modelsync.app.refetch import Refetcher
 from modelsync.app.sync import ModelSync
+from modelsync.app.trouble import VolumeHealth
 from modelsync.app.vetting import Vetting
 from modelsync.config import options
 from modelsync.config.load import Configuration
@@ -67,6 +68,7 @@ def build_parts(configuration: Configuration, *, board: Board, sinks: Sequence[O
     settings = configuration.settings
     clock = SystemClock()
     observe = FanOut([board, *sinks])
+    observe.add(VolumeHealth(observe))
     session = AwsSession(options.aws(settings))
     store = S3Store(options.s3(settings), session, observe)
     volume = LocalVolume(settings.models_base_path, keep_refused=settings.quarantine_keep_files)

@@ -113,7 +113,7 @@ class FactLogger:
                 say("info", "downloading", model=model, revision=revision, sync_id=sync_id, files=files,
                     size_bytes=size_bytes, reason=reason)  # fmt: skip
             case facts.BytesResumed(model, sync_id, count):
-                say("info", "resumed", model=model, sync_id=sync_id, size_bytes=count)
+                say("debug", "resumed", model=model, sync_id=sync_id, size_bytes=count)
             case facts.BytesReused(model, sync_id, path, count, how):
                 say("debug", "reused", model=model, sync_id=sync_id, path=path, size_bytes=count, how=how)
             case facts.RequestRetried(model, sync_id, what, reason, attempt, wait_seconds):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar
@@ -77,13 +77,18 @@ class S3Store:
         with self._call("ListObjectsV2", "GET", None, query, what="list the bucket") as response:
             self._read_page(response)
 
-    def list(self, prefix: str, patiently: Patiently = at_once) -> Listing:
-        """List all objects whose keys start with the prefix."""
+    def list(
+        self,
+        prefix: str,
+        patiently: Patiently = at_once,
+        wanted: Callable[[RemoteObject], bool] = lambda _: True,
+    ) -> Listing:
+        """List the objects whose keys start with the prefix and that are wanted."""
         objects: list[RemoteObject] = []
         at = 0.0
         for page, when in self._pages(prefix, patiently):
             at = at or when
-            objects += page.objects
+            objects += filter(wanted, page.objects)
         return Listing(tuple(objects), at)
 
     def scan(self, prefix: str, patiently: Patiently = at_once) -> Iterator[RemoteObject]:

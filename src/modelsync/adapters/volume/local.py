@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from modelsync.adapters.volume.files import (
 from modelsync.adapters.volume.history import recall, remembered
 from modelsync.adapters.volume.holdings import changed_at, holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, manifest_of
 from modelsync.adapters.volume.reading import chunks_of, entries_in
 from modelsync.adapters.volume.reports import remove_reports, reports_in, write_report
-from modelsync.adapters.volume.revisions import read_manifest, whole_directories, whole_directory
+from modelsync.adapters.volume.revisions import read_manifest, read_manifests, whole_directory
 from modelsync.adapters.volume.survey import glance, linked_revision, read_current, survey
 from modelsync.adapters.volume.trial import try_steps
 from modelsync.adapters.volume.writer import LocalWriter
@@ -56,7 +56,7 @@ class LocalVolume:
         self._models = self._own / "models"
         self._reconcile = self._own / "reconcile.json"
         self._scrub = self._own / "scrub.json"
-        self._index = ContentIndex(self._manifests)
+        self._index = ContentIndex(self._manifests, self._is_there)
 
     def check(self) -> None:
         """Make a file, a link and a lock as the work will."""
@@ -193,18 +193,19 @@ class LocalVolume:
         with volume_errors(f"remove what consumers of {model} reported"):
             remove_reports(ModelPaths(self._base, model), gone)
 
-    def find(self, size_bytes: int, etag: str) -> list[Held]:
-        """Published files of any model that have this size and ETag; some may be gone."""
+    def find(self, size_bytes: int, etag: str, sha256: str | None, tend: Callable[[], None]) -> list[Held]:
+        """Published files of any model that have this size, and this ETag or SHA-256; some may be gone."""
+        contents = [(size_bytes, value) for value in (sha256, etag) if value]
         with volume_errors("read the manifests"):
-            return self._index.find(size_bytes, etag)
+            return self._index.find(contents, tend)
 
     def _manifests(self) -> Iterator[Manifest]:
-        for model in self.models():
-            paths = ModelPaths(self._base, model)
-            for revision in whole_directories(paths):
-                manifest = read_manifest(paths, revision)
-                if manifest is not None:
-                    yield manifest
+        return (manifest for model in self.models() for manifest in read_manifests(self._text, model))
+
+    def _is_there(self, held: Held) -> bool:
+        paths = ModelPaths(self._base, held.model)
+        usual = manifest_of(paths.revisions / held.revision)
+        return usual.exists() or whole_directory(paths, held.revision) is not None
 
     @contextmanager
     def writer(self, model: ModelId) -> Iterator[LocalWriter]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from modelsync.adapters.volume.files import names_in, of_one_file
@@ -18,10 +19,12 @@ from modelsync.adapters.volume.paths import (
     ModelPaths,
     damage_of,
     directory_named,
+    home_of,
     manifest_of,
     revision_in,
 )
 from modelsync.core.damage import NO_MANIFEST, Finding, Kind
+from modelsync.core.layout import REVISIONS
 from modelsync.core.manifest import BadRecord, Damage, Manifest
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -79,6 +82,17 @@ def read_manifest(paths: ModelPaths, revision: Revision) -> Manifest | None:
         return None if data is None else Manifest.from_json(data)
     except BadRecord:
         return None
+
+
+def read_manifests(base: str, model: ModelId) -> Iterator[Manifest]:
+    """The manifests of all revisions of a model that can be used, by one look at each directory."""
+    revisions = f"{home_of(base, model)}/{REVISIONS}"
+    for name in whole_names(revisions):
+        try:
+            manifest = Manifest.from_json(_read(Path(revisions, name, MANIFEST)) or b"")
+        except BadRecord:
+            continue
+        yield manifest
 
 
 def _read(path: Path) -> bytes | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-
-from awscrt.checksums import crc64nvme
 
 from modelsync.adapters.volume.adopt import copy, share
 from modelsync.adapters.volume.direct import LEAST_BYTES, DirectWriter, on_local_disk
@@ -46,9 +45,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._known = dict(_read_journal(path))
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lock = threading.Lock()
         try:
-            # A torn last line must not swallow the next one.
-            os.write(self._descriptor, b"\n" if self._known else b"")
+            if os.fstat(self._descriptor).st_size:
+                self._write(b"\n")  # a torn last line must not swallow the next one
         except OSError:
             self.close()
             raise
@@ -61,7 +61,12 @@ class Journal:
         """Record a part."""
         self._known.setdefault((path, etag), {})[part.span] = part.crc64nvme
         line = json.dumps([path, etag, part.span.start, part.span.end, part.crc64nvme])
-        os.write(self._descriptor, f"{line}\n".encode())
+        with self._lock:
+            self._write(f"{line}\n".encode())
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[_some(os.write(self._descriptor, data)) :]
 
     def close(self) -> None:
         """Release the file."""
@@ -86,6 +91,17 @@ def _read_journal(path: Path) -> dict[tuple[RelPath, str], dict[Span, int]]:
     return known
 
 
+def _some(count: int) -> int:
+    """What a call wrote; it may be less than it was given, but not nothing.
+
+    Raises:
+        OSError: nothing was written.
+    """
+    if count == 0:
+        raise OSError(errno.EIO, "nothing was written")
+    return count
+
+
 class LocalStagedFile:
     """Implements `ports.StagedFile`."""
 
@@ -104,6 +120,7 @@ class LocalStagedFile:
         self._etag = etag
         self._size_bytes = size_bytes
         self._journal = journal
+        self._at_hand = False
         with volume_errors(f"open {name} in staging"):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             self._direct: DirectWriter | None = None
@@ -123,26 +140,17 @@ class LocalStagedFile:
             os.ftruncate(self._descriptor, self._size_bytes)
         allocate(self._descriptor, self._size_bytes)
 
-    def done(self, check: Callable[[], None]) -> list[Part]:
-        """Parts whose bytes on disk still have their checksum."""
-        with volume_errors(f"read {self._name} in staging"):
+    def recorded(self) -> list[Part]:
+        """Parts that the journal tells of, as far as the file goes."""
+        with volume_errors(f"look at {self._name} in staging"):
             # A crash can leave a small file, whose room is not made beforehand, shorter than the journal tells.
             there_bytes = min(os.fstat(self._descriptor).st_size, self._size_bytes)
-            return [
-                Part(span, crc)
-                for span, crc in sorted(self._journal.parts(self._name, self._etag).items())
-                if span.end <= there_bytes and self._crc(span, check) == crc
-            ]
-
-    def _crc(self, span: Span, check: Callable[[], None]) -> int:
-        crc = 0
-        for chunk in self._chunks(span):
-            check()
-            crc = crc64nvme(chunk, crc)
-        return crc
+            parts = sorted(self._journal.parts(self._name, self._etag).items())
+            return [Part(span, crc) for span, crc in parts if span.end <= there_bytes]
 
     def _chunks(self, span: Span) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(min(_READ_BYTES, max(span.size_bytes, 1))))
+        # Given back at once, where each thread's heap would keep its own.
+        buffer = memoryview(mmap.mmap(-1, min(_READ_BYTES, max(span.size_bytes, 1))))
         offset = span.start
         while offset < span.end:
             count = os.preadv(self._descriptor, [buffer[: min(len(buffer), span.end - offset)]], offset)
@@ -155,15 +163,13 @@ class LocalStagedFile:
         """Write bytes at an offset."""
         with volume_errors(f"write {self._name}"):
             while data:
-                count = self._direct.write(offset, data) if self._direct else 0
+                count = self._direct.write(offset, data) if self._direct and not self._at_hand else 0
                 if not count:
                     count = self._write_cached(offset, data)
                 data, offset = data[count:], offset + count
 
     def _write_cached(self, offset: int, data: memoryview) -> int:
-        count = os.pwrite(self._descriptor, data, offset)
-        if count == 0:
-            raise OSError(errno.EIO, "nothing was written")
+        count = _some(os.pwrite(self._descriptor, data, offset))
         if count > _AT_ONCE_BYTES // 2:
             start_write_back(self._descriptor, offset, count)
         return count
@@ -173,10 +179,14 @@ class LocalStagedFile:
         with volume_errors("write the journal"):
             self._journal.append(self._name, self._etag, part)
 
-    def read(self) -> Iterator[memoryview]:
-        """The file's bytes in order."""
+    def read(self, span: Span) -> Iterator[memoryview]:
+        """Bytes that are written, in order."""
         with volume_errors(f"read {self._name} in staging"):
-            yield from self._chunks(Span(0, self._size_bytes))
+            yield from self._chunks(span)
+
+    def keep_at_hand(self) -> None:
+        """Leave the disk's bytes in the page cache from now on."""
+        self._at_hand = True
 
     def finish(self) -> None:
         """Make the bytes durable and read-only. On NFS a full disk shows only here.
@@ -191,6 +201,9 @@ class LocalStagedFile:
             except OSError:
                 self.discard()
                 raise
+            if self._direct and self._at_hand:
+                # It has been read: readers' own pages are worth more.
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def discard(self) -> None:
         """Forget the bytes, so that the journal's checksums no longer fit them."""
@@ -203,10 +216,12 @@ class LocalStagedFile:
         """Release the file. On NFS a full disk can show here too."""
         descriptor, self._descriptor = self._descriptor, -1
         with volume_errors(f"close {self._name}"):
-            if self._direct is not None:
-                self._direct.close()
-            if descriptor >= 0:
-                os.close(descriptor)
+            try:
+                if self._direct is not None:
+                    self._direct.close()
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
 
 
 class LocalStaging:
@@ -219,6 +234,7 @@ class LocalStaging:
         self._lock = threading.Lock()
         with volume_errors("make the staging directory"):
             self._anew = not directory.exists()
+            self._opened: set[RelPath] = set()
             self._files = files_of(directory)
             self._files.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(journal_of(directory))
@@ -226,9 +242,10 @@ class LocalStaging:
     def file(self, path: RelPath, size_bytes: int, etag: str) -> LocalStagedFile:
         """Open, or open again, a file of the revision."""
         target = f"{self._files}/{path}"
-        if not self._anew or "/" in path:
-            with volume_errors(f"make room for {path}"), self._lock:
+        with volume_errors(f"make room for {path}"), self._lock:
+            if not self._anew or "/" in path or path in self._opened:
                 self._make_way(Path(target))
+            self._opened.add(path)
         direct = size_bytes >= LEAST_BYTES and on_local_disk(self._base)
         return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=direct)
 

@@ -144,6 +144,7 @@ class LocalWriter:
             directory = whole_directory(self._paths, damage.revision)
             if directory is not None:
                 replace_file(damage_of(directory), damage.to_json(), self._paths.home)
+        self._index.drop(damage.model, damage.revision)
 
     def protect(self, revision: Revision, path: RelPath) -> None:
         """Make a kept revision's file read-only again."""
@@ -155,7 +156,10 @@ class LocalWriter:
     def remove(self, held: Holding) -> bool:
         """Remove a directory of a revision that nobody sees or leases; tell whether it is gone."""
         with volume_errors(f"remove {held.place} of {self._paths.model}"):
-            return remove_holding(self._paths, held)
+            gone = remove_holding(self._paths, held)
+            if gone and whole_directory(self._paths, held.revision) is None:
+                self._index.drop(self._paths.model, held.revision)
+            return gone
 
     def forget(self) -> None:
         """Remove the records of a model that has left no revision; after a crash the record tells that it is to go."""
