@@ -10,6 +10,7 @@ import pytest
 from fakes.gate import BAD, FakeGate
 from modelsync.adapters.gate import CheckerGate, GateOptions
 from modelsync.core.judgement import Judgement
+from modelsync.core.limits import GateLimits
 from modelsync.core.names import RelPath
 from modelsync.errors import Stopped, VolumeFailed
 from modelsync.gate.rules import GateRules
@@ -73,3 +74,7 @@ def test_whoever_attends_can_stop_it(judge: Callable[..., Judgement]) -> None:
 
 def test_the_rules_have_a_name(gate: Gate) -> None:
     assert gate.rules == gate.rules != ""
+
+
+def test_the_limits_are_told_beforehand(gate: Gate) -> None:
+    assert gate.limits == GateLimits()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from modelsync.core.judgement import Flaw, Judgement
+from modelsync.core.limits import GateLimits
 from modelsync.core.names import RelPath
 from modelsync.errors import VolumeFailed
 
@@ -17,12 +18,14 @@ class FakeGate:
 
     Attributes:
         rules: names them; others are a gate of its own.
+        limits: how large a model may be.
         judged: the paths of each model that it was asked about.
         failing: what it raises instead of a judgement.
     """
 
     def __init__(self, rules: str = "rules-1") -> None:
         self.rules = rules
+        self.limits = GateLimits()
         self.judged: list[list[str]] = []
         self.failing: Exception | None = None
 

@@ -112,12 +112,12 @@ def checker(data: bytes) -> None:
 def pickles(data: bytes) -> None:
     """A pickle; both scanners. What is behind its end changes nothing."""
     try:
-        end = judge_pickle(BytesSource(data), where="data.pkl", policy=PicklePolicy())
+        end = judge_pickle(BytesSource(data), where="data.pkl", policy=PicklePolicy()).end
     except Rejected as error:
         _sentence(error)
     else:
         assert data[end - 1 : end] == b"."
-        assert judge_pickle(BytesSource(data[:end]), where="data.pkl", policy=PicklePolicy()) == end
+        assert judge_pickle(BytesSource(data[:end]), where="data.pkl", policy=PicklePolicy()).end == end
 
 
 def signature(data: bytes) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
+import site
 import subprocess
 import sys
 import threading
 import time
+import venv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import modelsync
 from fakes.rogue_checker import ATTEMPTS
 from modelsync.adapters.gate import CheckerGate, GateOptions
 from modelsync.core import facts
@@ -22,6 +26,7 @@ from modelsync.core.facts import Fact
 from modelsync.core.judgement import CRASH, TIMEOUT, Flaw, Judgement
 from modelsync.core.names import RelPath
 from modelsync.errors import GateFailed, Stopped, VolumeFailed
+from modelsync.gate.confine import _CALLS
 from modelsync.gate.rules import GateRules
 from support.worker import until
 
@@ -92,6 +97,12 @@ def test_a_process_that_a_file_has_taken_over_can_do_nothing(gated: Gated, attem
     refused = gated.judge(gated.gate(), attempt).refused
     assert refused is not None
     assert refused.rule == "failed", refused.reason
+
+
+def test_it_may_have_its_file_read_ahead(gated: Gated) -> None:
+    refused = gated.judge(gated.gate(), "read ahead").refused
+    assert refused is not None
+    assert refused.reason == "it may"
 
 
 def test_it_sees_none_of_our_environment(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,6 +298,72 @@ def test_the_real_one_is_small_and_ends_with_the_worker(tmp_path: Path) -> None:
     assert environment == b""
     checker._channel.close()
     assert checker._process.wait(10) == 0, "it ends when the worker's end of the channel is gone"
+
+
+LATE = "import runpy; runpy.run_module('modelsync.gate', run_name='__main__')"
+NO_LIST = "import platform; platform.machine = lambda: 'riscv64'"
+NO_FILTER = "from modelsync.gate import confine; confine._PR_SET_SECCOMP = 9999"
+
+
+@pytest.mark.parametrize(
+    ("before", "loose"),
+    [
+        (NO_LIST, "there is no list of system calls for riscv64"),
+        (NO_FILTER, "the kernel does not filter system calls (errno 22)"),
+    ],
+)
+def test_where_calls_cannot_be_filtered_models_are_judged_and_it_is_told(
+    tmp_path: Path, before: str, loose: str
+) -> None:
+    told: list[facts.Fact] = []
+    options = GateOptions(GateRules().to_json(), "", [sys.executable, "-I", "-c", f"{before}; {LATE}"])
+    gate = CheckerGate(options, told.append)
+    try:
+        assert gate.try_out() == loose
+        (tmp_path / "config.json").write_bytes(b"{}")
+        assert gate.judge(str(tmp_path), {RelPath("config.json"): 2}, lambda: None).refused is None
+        limits = Path(f"/proc/{gate._idle[0]._process.pid}/limits").read_text()
+    finally:
+        gate.close()
+    assert [fact.loose for fact in told if isinstance(fact, facts.CheckerReady)] == [loose]
+    assert re.search(r"Max address space +201326592 +201326592", limits)
+    assert re.search(r"Max processes +0 +0", limits)
+
+
+NUMBERS = {
+    "x86_64": (Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h")),
+    "aarch64": (Path("/usr/include/asm-generic/unistd.h"),),
+}
+
+
+@pytest.mark.parametrize("machine", NUMBERS)
+def test_the_numbers_of_calls_are_the_kernels(machine: str) -> None:
+    header = next((path for path in NUMBERS[machine] if path.exists()), None)
+    if header is None:
+        pytest.skip("the kernel's headers (linux-libc-dev) are not installed")
+    defined = dict(re.findall(r"^#define __NR_?(\w+)\s+(\w+)", header.read_text(), re.MULTILINE))
+    for name, number in _CALLS[machine][1].items():
+        found = defined[name]
+        assert number == int(defined[found.removeprefix("__NR")] if found.startswith("__NR") else found), name
+
+
+def test_the_cause_is_told_where_it_does_not_start(tmp_path: Path) -> None:
+    """It is started without PYTHONPATH and user site: where modelsync is found by these alone, it is not found."""
+    program = (
+        "import sys; from modelsync.adapters.gate import *; from modelsync.errors import GateFailed\n"
+        "gate = CheckerGate(GateOptions(b'{}', ''), print)\n"
+        "try: gate.try_out()\n"
+        "except GateFailed as error: print(error)\n"
+    )
+    venv.create(tmp_path / "bare", symlinks=True)
+    path = os.pathsep.join([str(Path(modelsync.__file__).parents[1]), *site.getsitepackages()])
+    done = subprocess.run(
+        [tmp_path / "bare" / "bin" / "python", "-c", program],
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": path},
+    )  # fmt: skip
+    assert "it ended with exit code 1: " in done.stdout
+    assert "No module named 'modelsync'" in done.stdout
+    assert "PYTHONPATH" in done.stdout
 
 
 def test_a_hog_of_the_processor_does_not_outlive_a_killed_worker(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fakes.gate import BAD, ODD, FakeGate
 from modelsync.core import facts
 from modelsync.core.facts import Outcome
+from modelsync.core.limits import GateLimits
 from modelsync.core.manifest import Quarantine
 from modelsync.core.names import ModelId
 from modelsync.core.status import State
@@ -134,6 +135,31 @@ def test_other_rules_lift_a_refusal(make: Make) -> None:
     assert world.sync("alice").outcome is Outcome.REJECTED
     assert (len(gate.judged), quarantined(world).rules) == (1, "lenient")
     assert world.compare()[0] == []
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        GateLimits(max_files=1),
+        GateLimits(max_file_bytes=8),
+        GateLimits(max_model_bytes=10),
+        GateLimits(max_path_depth=1),
+    ],
+)
+def test_what_is_too_large_is_refused_before_a_byte_of_it_is_fetched(make: Make, limits: GateLimits) -> None:
+    gate = FakeGate()
+    gate.limits = limits
+    world = make(gate)
+    world.upload("alice", FILES)
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert "but GATE_MAX_" in result.reason
+    assert (fetched(world), gate.judged) == (0, [])
+    record = quarantined(world)
+    assert (record.rule, record.rules) == ("limits", "rules-1")
+    assert not (world.home("alice") / "staging").exists()
+    again = make(FakeGate("rules-2"))
+    assert again.sync("alice").outcome is Outcome.SUCCESS, "other limits are other rules"
 
 
 def test_a_kept_revision_is_judged_again_only_by_other_rules(make: Make) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from modelsync.adapters.command import CommandOptions, environment
 from modelsync.adapters.hooks import CommandHook, ExecReceiver
+from modelsync.adapters.volume.files import remove_tree
 from modelsync.app.vetting import Vetting
 from modelsync.core import facts
 from modelsync.core.facts import Outcome
@@ -232,6 +233,91 @@ def test_a_hook_sees_the_whole_revision_and_readers_do_not(hooked: Hooked) -> No
     assert world.read("alice") == FILES, "what the hook added is gone"
     assert stat.S_IMODE((hooked.base / "alice" / "model.onnx").stat().st_mode) == 0o444
     assert "hook" in world.told(facts.SyncFinished)[-1].stages
+
+
+CHANGES = {
+    "replaces": 'cd "$MODELSYNC_PATH"; printf evil > "$TMPDIR/x"; mv -f "$TMPDIR/x" model.onnx',
+    "deletes": 'rm -f "$MODELSYNC_PATH/model.onnx"',
+    "links to a file outside": 'cd "$MODELSYNC_PATH"; rm -f model.onnx; ln -s /etc/hostname model.onnx',
+    "writes in place": 'cd "$MODELSYNC_PATH"; chmod u+w model.onnx; printf "weights 2" > model.onnx; chmod 444 *.onnx',
+    "writes in place and hides it": 'cd "$MODELSYNC_PATH"; touch -r model.onnx "$TMPDIR/t"; chmod u+w model.onnx;'
+    ' printf "weights 2" > model.onnx; chmod 444 model.onnx; touch -r "$TMPDIR/t" model.onnx',
+    "replaces a directory": 'cd "$MODELSYNC_PATH"; mv de "$TMPDIR/de"; ln -s "$TMPDIR/de" de',
+    "lets others write": 'chmod 666 "$MODELSYNC_PATH/model.onnx"',
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_hook_changes_is_not_published(hooked: Hooked, change: str, tmp_path: Path) -> None:
+    """As root, whom no mode binds; the next attempt starts from nothing."""
+    world = hooked.world
+    hooked.hook(f"TMPDIR={tmp_path}; {CHANGES[change]}; exit 0")
+    world.upload("alice", FILES)
+    result = world.sync("alice")
+    assert result.outcome is Outcome.REJECTED
+    assert "PUBLISH_HOOK changed " in result.reason
+    assert [record.rule for record in hooked.quarantine()] == ["hook"]
+    assert not (world.home("alice") / "staging").exists()
+    hooked.hook("exit 0")
+    world.overrides.recheck(A)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == FILES
+
+
+def test_the_directories_are_read_only_while_the_hook_looks(hooked: Hooked) -> None:
+    world, seen = hooked.world, hooked.base.parent / "seen"
+    hooked.hook(f'stat -c %a "$MODELSYNC_PATH" "$MODELSYNC_PATH/de" > {seen}')
+    world.upload("alice", FILES)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert seen.read_text().split() == ["555", "555"]
+    assert stat.S_IMODE((hooked.base / "alice" / "de").stat().st_mode) == 0o755
+
+
+def test_a_hard_link_that_comes_meanwhile_changes_nothing(hooked: Hooked, tmp_path: Path) -> None:
+    """It changes the time of change, as another model does that takes the same file."""
+    world = hooked.world
+    hooked.hook(f'ln "$MODELSYNC_PATH/model.onnx" {tmp_path}/linked')
+    world.upload("alice", FILES)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+
+
+def test_a_worker_that_died_while_the_hook_looked_goes_on(hooked: Hooked) -> None:
+    """It left directories in which nobody may write, and perhaps what the hook did to them."""
+    world = hooked.world
+    hooked.hook(f'cd "$MODELSYNC_PATH"; rm -f model.onnx; ln -s {hooked.base.parent}/secret model.onnx; kill -9 $$')
+    (hooked.base.parent / "secret").write_bytes(b"secret")
+    world.upload("alice", FILES)
+    assert world.sync("alice").outcome is Outcome.ERROR
+    (staged,) = (world.home("alice") / "staging").iterdir()
+    for directory in (staged / "files" / "de", staged / "files"):
+        directory.chmod(0o555)
+    hooked.hook("exit 0")
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert world.read("alice") == FILES
+    assert stat.S_IMODE((hooked.base / "alice" / "de").stat().st_mode) == 0o755
+    assert stat.S_IMODE((hooked.base.parent / "secret").stat().st_mode) == 0o644
+
+
+def test_directories_that_nobody_may_write_to_are_removed_without_being_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inner = Path("staging", "files", "de")
+    inner.mkdir(parents=True)
+    (inner / "config.json").write_bytes(b"{}")
+    for directory in (inner, inner.parent):
+        directory.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        for path in (tmp_path, *tmp_path.rglob("*")):
+            os.chown(path, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        remove_tree(Path("staging"))
+    finally:
+        if root:
+            os.seteuid(0)
+    assert not Path("staging").exists()
 
 
 def test_what_the_hook_refuses_is_on_record_and_looked_at_again_when_the_bucket_changes(hooked: Hooked) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from modelsync.config import Settings, load
 from modelsync.config.load import effective
-from modelsync.config.options import command, logs, naming, s3, webhooks
+from modelsync.config.options import command, gate, logs, naming, s3, webhooks
 from modelsync.errors import ConfigurationError
 
 BASE = {"S3_BUCKET_NAME": "models"}
@@ -126,6 +126,12 @@ def test_several_keys_and_one_password() -> None:
     assert settings.gate_signature_key == (Path("/etc/a.pub"), Path("/etc/signers"))
     with pytest.raises(ConfigurationError, match="are both set: leave one"):
         load(BASE | {"SIGN_KEY_PASSWORD": "hidden", "SIGN_KEY_PASSWORD_FILE": "/run/password"})
+
+
+def test_the_limits_are_known_without_the_process_that_judges() -> None:
+    made = gate(load(BASE | {"GATE_MAX_FILES": "7", "GATE_MAX_PATH_DEPTH": "3"}).settings)
+    assert (made.limits.max_files, made.limits.max_path_depth) == (7, 3)
+    assert b'"max_files": 7' in made.rules
 
 
 def test_a_commit_file_cannot_be_called_as_signatures_are() -> None:

@@ -21,6 +21,7 @@ from modelsync.core.doctor.bucket import (
     judge_versioning,
 )
 from modelsync.core.doctor.findings import Finding, Part, any_failed, failed, not_tried, ok, parted, warning
+from modelsync.core.doctor.gate import judge_process
 from modelsync.core.doctor.identity import Identity, judge_clock, judge_credentials, judge_signature
 from modelsync.core.doctor.notification import Notification, Rule, judge_notification
 from modelsync.core.doctor.queue import QueueState, judge_permissions, judge_queue, judge_settings, region_of
@@ -42,6 +43,7 @@ from modelsync.errors import (
     BucketMissing,
     ConfigurationError,
     CredentialsRefused,
+    GateFailed,
     ModelSyncError,
     NotOffered,
     QueueMissing,
@@ -464,3 +466,22 @@ def test_space(room: Room | ModelSyncError, verdict: str, words: list[str]) -> N
 def test_abilities() -> None:
     holds(judge_abilities(Abilities("clone", direct=True)), "ok", "share their blocks", "past the page cache")
     assert "page cache" not in judge_abilities(Abilities("copy", direct=False)).found
+
+
+# The gate
+
+
+@pytest.mark.parametrize(
+    ("loose", "verdict", "words"),
+    [
+        (None, "ok", ["nothing but read"]),
+        ("there is no list of system calls for riscv64", "warning", ["for riscv64", "seccomp"]),
+        (
+            GateFailed("the process that checks models does not start: it was killed"),
+            "failed",
+            ["was killed", "limits"],
+        ),
+    ],
+)
+def test_the_process_that_checks(loose: str | GateFailed | None, verdict: str, words: list[str]) -> None:
+    holds(judge_process(loose), verdict, *words)

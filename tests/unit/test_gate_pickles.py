@@ -15,15 +15,28 @@ from pathlib import Path
 import pytest
 
 from modelsync.errors import Rejected
-from modelsync.gate.pickles import PicklePolicy, allowed_names, judge_pickle, scan_pickle
+from modelsync.gate.pickles import PicklePolicy, Scanned, Storage, allowed_names, judge_pickle, scan_pickle
 from modelsync.gate.pickles import judge as judging
 from modelsync.gate.second_opinion import check_by_picklescan
 from modelsync.gate.source import BytesSource
-from support.pickles.assembler import NONE, ORDERED, call, named, number, text
+from support.pickles.assembler import (
+    ADDITEMS,
+    APPEND,
+    APPENDS,
+    EMPTY_TUPLE,
+    MARK,
+    NEWOBJ,
+    NONE,
+    ORDERED,
+    call,
+    named,
+    number,
+    text,
+)
 from support.pickles.assembler import pickle as whole
 from support.pickles.benign import BENIGN
 from support.pickles.fake_torch import fake_torch, save
-from support.pickles.hostile import HOSTILE
+from support.pickles.hostile import HOSTILE, owning
 
 SCAN = PicklePolicy()
 scan = partial(scan_pickle, where="data.pkl", policy=SCAN)
@@ -52,7 +65,7 @@ def test_a_hostile_pickle_is_refused_for_the_right_reason(name: str) -> None:
 @pytest.mark.parametrize("name", BENIGN)
 def test_a_benign_pickle_passes_both_scanners_and_ends_where_it_does(name: str) -> None:
     data = BENIGN[name]
-    assert judge(BytesSource(data + b"behind it")) == len(data)
+    assert judge(BytesSource(data + b"behind it")).end == len(data)
     assert scan(BytesSource(b"before" + data), offset=6) == 6 + len(data)
 
 
@@ -107,7 +120,7 @@ def test_opcodes_behind_stop_are_not_this_pickles() -> None:
 def test_the_modes() -> None:
     hostile = HOSTILE["eval"].data
     assert scan_pickle(BytesSource(hostile), where="x", policy=PicklePolicy("allow")) == len(hostile)
-    assert judge_pickle(BytesSource(hostile), where="x", policy=PicklePolicy("allow")) == len(hostile)
+    assert judge_pickle(BytesSource(hostile), where="x", policy=PicklePolicy("allow")) == Scanned(len(hostile))
     assert "GATE_PICKLE=refuse" in refused(whole(NONE), PicklePolicy("refuse"))
     assert "cut off" in refused(hostile[:-1], PicklePolicy("allow"))
 
@@ -117,12 +130,32 @@ def test_an_added_name_may_be_made_called_and_given_a_state() -> None:
         data = save({"hps": torch.made("voices.hparams.HParams", train={"lr": 1})})
     assert "GATE_PICKLE_ALLOW can add it" in refused(data)
     added = PicklePolicy("scan", allowed_names(["voices.hparams.HParams"]))
-    assert judge_pickle(BytesSource(data), where="x", policy=added) == len(data)
+    assert judge_pickle(BytesSource(data), where="x", policy=added).end == len(data)
     for body in (
         call(named("voices.hparams", "HParams"), text("x")),
         call(named("voices.hparams", "HParams")) + b"(" + text("a") + number(1) + b"u",
     ):
         scan_pickle(BytesSource(whole(body)), where="x", policy=added)
+
+
+@pytest.mark.parametrize(
+    ("method", "fills"),
+    [("append", number(1) + APPEND), ("extend", MARK + number(1) + APPENDS), ("add", MARK + number(1) + ADDITEMS)],
+)
+def test_an_added_name_does_not_lend_its_methods(method: str, fills: bytes) -> None:
+    """An object with a method of its own would call what the pickle names, with what it likes."""
+    added = PicklePolicy("scan", allowed_names(["voices.hparams.HParams"]))
+    made = named("voices.hparams", "HParams", 4) + EMPTY_TUPLE + NEWOBJ
+    scan_pickle(BytesSource(whole(made + fills, 4)), where="x", policy=added)
+    data = whole(owning(made, method, named("builtins", "bytearray", 4)) + fills, 4)
+    assert "after it was given its state" in refused(data, added)
+
+
+def test_a_scan_tells_which_storages_a_pickle_asks_for() -> None:
+    with fake_torch() as torch:
+        data = save([torch.tensor(6), torch.storage("Half", key="1", numel=9), torch.storage("Half", key="1", numel=9)])
+    assert judge(BytesSource(data)).storages == {"0": Storage(6, 4), "1": Storage(9, 2)}
+    assert Storage(9, 2).size_bytes == 18
 
 
 def test_an_added_name_is_no_other_attribute_of_the_same_spelling() -> None:
@@ -153,12 +186,16 @@ class Zeros:
     """A source of a pickle and then zeros without end, which counts what is read of it."""
 
     def __init__(self, begin: bytes, size_bytes: int) -> None:
-        self.begin, self.size_bytes, self.read_bytes = begin, size_bytes, 0
+        self.begin, self.size_bytes, self.read_bytes, self.longest_bytes = begin, size_bytes, 0, 0
 
     def read(self, offset: int, count: int) -> bytes:
         count = max(min(count, self.size_bytes - offset), 0)
         self.read_bytes += count
+        self.longest_bytes = max(self.longest_bytes, count)
         return self.begin[offset : offset + count].ljust(count, b"\0")
+
+    def hint(self, offset: int, count: int) -> None:
+        """Nothing is read ahead."""
 
 
 @pytest.mark.parametrize("length", [65 << 20, 4 << 30, 63 << 30])
@@ -230,6 +267,13 @@ def test_time_and_memory_are_bounded(data: bytes) -> None:
 def second_opinion(data: bytes, *names: tuple[str, str]) -> None:
     """Ask picklescan alone."""
     check_by_picklescan(BytesSource(data), 0, len(data), set(names), where="data.pkl")
+
+
+def test_picklescan_reads_a_large_pickle_in_pieces() -> None:
+    """It is not in memory twice."""
+    source = Zeros(whole(b"C\x04abcd0" * 300_000 + NONE), 2_100_004)
+    check_by_picklescan(source, 0, source.size_bytes, set(), where="data.pkl")
+    assert source.longest_bytes <= 1 << 20
 
 
 def test_picklescan_alone_may_refuse() -> None:

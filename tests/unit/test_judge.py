@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pytest
 
 from modelsync.core.judgement import Judgement
+from modelsync.core.limits import GateLimits
 from modelsync.core.names import RelPath
 from modelsync.gate.judge import judge
-from modelsync.gate.limits import GateLimits
 from modelsync.gate.rules import GateRules
 from modelsync.gate.source import BytesSource
 

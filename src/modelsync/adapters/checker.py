@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 
+from modelsync.adapters.network import one_line
 from modelsync.adapters.volume.files import meaning
 from modelsync.core.judgement import CRASH, TIMEOUT, Judgement, Ready, Said, Unreadable, Wanted, parse
 from modelsync.core.names import RelPath
@@ -32,6 +33,8 @@ KILLED, STALLED = "gate-killed", "gate-stalled"
 
 _LENGTH_BYTES = 4
 _LONGEST_BYTES = 1 << 20
+_SAID_BYTES = 2000
+_INSTALL = "install modelsync with its dependencies into this Python"
 _TICK_SECONDS = 0.2
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
@@ -85,19 +88,22 @@ class Checker:
             self._channel, theirs = socket.socketpair()
         except OSError as error:
             raise _not_started(error) from error
+        # What goes wrong before it is confined is told there; afterwards it cannot write.
+        self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                     list(command),
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
+                    stderr=self._errors,
                     env={},
                     cwd="/",
                     start_new_session=True,
                 )
             except OSError as error:
                 self._channel.close()
+                os.close(self._errors)
                 raise _not_started(error) from error
         with suppress(OSError):  # it has died already: told when it is used
             self._send(rules)
@@ -112,11 +118,19 @@ class Checker:
         try:
             said = self._hear(model)
         except CheckerFault as fault:
-            raise GateFailed(f"the process that checks models does not start: it {fault.what}") from fault
+            what = f"the process that checks models does not start: it {fault.what}{self._why()}"
+            raise GateFailed(what) from fault
         if not isinstance(said, Ready):
             raise GateFailed("the process that checks models does not start as it should: is it another version?")
         self.ready = True
         return said
+
+    def _why(self) -> str:
+        """The end of what it wrote before it was confined, for a sentence."""
+        said = os.pread(self._errors, _SAID_BYTES, max(os.fstat(self._errors).st_size - _SAID_BYTES, 0))
+        last = one_line(said.decode(errors="replace").strip().rpartition("\n")[2])
+        advice = f"; it is started without PYTHONPATH and user site: {_INSTALL}" if "No module named" in last else ""
+        return f": {last}{advice}" if last else ""
 
     def judge(self, directory: str, files: Mapping[RelPath, int], seconds: float, attend: Attend) -> Judgement:
         """Have a model judged; after anything but a judgement the process must be ended.
@@ -241,6 +255,9 @@ class Checker:
     def end(self) -> None:
         """End it at once; one that hangs in the kernel, on a dead file server, is left behind."""
         self._channel.close()
+        if self._errors >= 0:
+            os.close(self._errors)
+            self._errors = -1
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)

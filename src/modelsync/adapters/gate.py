@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modelsync.adapters.checker import COMMAND, KILLED, STALLED, Checker, CheckerFault
 from modelsync.core.facts import CheckerFailed, CheckerReady
 from modelsync.core.judgement import Flaw, Judgement
+from modelsync.core.limits import GateLimits
 from modelsync.core.names import RelPath
 from modelsync.errors import GateFailed
 from modelsync.ports import Observer
@@ -29,6 +30,7 @@ class GateOptions:
         command: that starts the process.
         least_seconds, bytes_per_second: a model has so long, and so much more for its size.
         checks: a process is replaced after so many.
+        limits: those of the rules that can be held to before the files are there.
     """
 
     rules: bytes
@@ -37,6 +39,7 @@ class GateOptions:
     least_seconds: float = 30.0
     bytes_per_second: int = 16 << 20
     checks: int = 500
+    limits: GateLimits = field(default_factory=GateLimits)
 
 
 class CheckerGate:
@@ -54,6 +57,11 @@ class CheckerGate:
         """Names what it goes by."""
         return self._options.digest
 
+    @property
+    def limits(self) -> GateLimits:
+        """How large a model may be."""
+        return self._options.limits
+
     def warm(self) -> None:
         """Start a process if none waits, so that the next model need not; where that fails, that model tells."""
         with self._lock:
@@ -61,6 +69,18 @@ class CheckerGate:
                 return
         with suppress(GateFailed):
             self._put_away(self._start())
+
+    def try_out(self) -> str | None:
+        """Start a process and end it; return what it could not be kept from, in words, or None.
+
+        Raises:
+            GateFailed: it does not start.
+        """
+        checker = self._start()
+        try:
+            return checker.wait_ready(lambda: None).loose
+        finally:
+            checker.end()
 
     def close(self) -> None:
         """End the processes that wait; those at work end with their work."""

@@ -9,12 +9,13 @@ from functools import partial
 from modelsync.app.examine import BucketExam, BucketReport, QueueReport, examine_queue, examine_volume
 from modelsync.app.looks import Looks, aside
 from modelsync.core.doctor.findings import Finding, Part, Verdict
+from modelsync.core.doctor.gate import judge_process
 from modelsync.core.doctor.identity import judge_credentials
 from modelsync.core.doctor.notification import judge_notification
 from modelsync.core.names import Naming
 from modelsync.core.space import SpaceRules
 from modelsync.ports import Clock, ObjectStore
-from modelsync.ports.doctor import BucketInspection, Identification, QueueInspection, VolumeInspection
+from modelsync.ports.doctor import BucketInspection, GateInspection, Identification, QueueInspection, VolumeInspection
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ class Doctor:
         store: ObjectStore,
         queues: Sequence[QueueInspection],
         volume: VolumeInspection,
+        gate: GateInspection,
         clock: Clock,
         options: DoctorOptions,
     ) -> None:
         self._identification = identification
         self._queues = queues
         self._volume = volume
+        self._gate = gate
         self._clock = clock
         self._options = options
         self._looks = Looks(clock, look_seconds=options.look_seconds, total_seconds=options.total_seconds)
@@ -78,6 +81,7 @@ class Doctor:
     def run(self) -> list[Part]:
         """Look at everything; what fails is a finding."""
         volume = aside(self._examine_volume)
+        gate = aside(partial(self._looks.see, self._gate.try_out))
         credentials = judge_credentials(self._looks.see(self._identification.identity), self._clock.now())
         signed = credentials.verdict is not Verdict.FAILED
         bucket = aside(partial(self._bucket.run, signed=signed))
@@ -88,6 +92,7 @@ class Doctor:
             Part("bucket", self._options.source, report.findings),
             *(self._part(*pair, report) for pair in zip(self._queues, (task.result() for task in queues), strict=True)),
             Part("volume", self._options.base, volume.result()),
+            Part("gate", "", (judge_process(gate.result()),)),
         ]
 
     def _examine_volume(self) -> tuple[Finding, ...]:

@@ -217,7 +217,8 @@ class ModelSync:
         writer: Writer,
         context: SyncContext,
     ) -> SyncResult:
-        self._vetting.expect()
+        if (refuse := self._vetting.expect(build)) is not None:
+            return self._refuse(work, refuse, snapshot, writer)
         staging = writer.stage(build.revision)
         context = replace(context, attend=lambda: self._attend(work, snapshot))
         try:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from modelsync.app.progress import SyncContext
 from modelsync.core.facts import GateWarned
+from modelsync.core.limits import check_limits
 from modelsync.core.manifest import FileRecord, Manifest
 from modelsync.core.objects import Revision
-from modelsync.core.plan import NOTHING_SET, InForce, Refuse
+from modelsync.core.plan import NOTHING_SET, Build, InForce, Refuse
 from modelsync.errors import Rejected
 from modelsync.ports import Staging, Volume
 from modelsync.ports.gate import Gate
@@ -42,10 +43,16 @@ class Vetting:
         """Names the gate's rules."""
         return self._gate.rules if self._gate else ""
 
-    def expect(self) -> None:
-        """A revision is about to be fetched, and will have to be vetted."""
-        if self._gate is not None:
-            self._gate.warm()
+    def expect(self, build: Build) -> Refuse | None:
+        """A revision is about to be fetched, and will have to be vetted: what is too large need not be."""
+        if self._gate is None:
+            return None
+        try:
+            check_limits({file.path: file.object.size_bytes for file in build.files}, self._gate.limits)
+        except Rejected as error:
+            return Refuse(build.revision, error.rule, error.reason, rules=self.rules)
+        self._gate.warm()
+        return None
 
     def staged(
         self, revision: Revision, records: Sequence[FileRecord], staging: Staging, context: SyncContext
@@ -54,9 +61,8 @@ class Vetting:
         refuse = self._judge(revision, records, staging.directory, context)
         if refuse is not None or self._hook is None:
             return refuse
-        directory = staging.present({record.path for record in records})
         try:
-            with context.stage("hook"):
+            with context.stage("hook"), staging.shown(records, context.tend) as directory:
                 self._hook.vet(context.model, revision, directory, context.tend)
         except Rejected as error:
             return Refuse(revision, error.rule, error.reason)

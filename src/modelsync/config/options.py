@@ -17,11 +17,11 @@ from modelsync.config.fields import redact_url
 from modelsync.config.load import Configuration
 from modelsync.config.settings import Settings
 from modelsync.core.deletions import DeletionRules, Policy
+from modelsync.core.limits import GateLimits
 from modelsync.core.names import Naming
 from modelsync.core.notices import Origin
 from modelsync.core.retention import RetentionRules
 from modelsync.core.space import SpaceRules
-from modelsync.gate.limits import GateLimits
 from modelsync.gate.rules import GateRules
 from modelsync.telemetry.logs import LogOptions
 
@@ -116,7 +116,7 @@ def gate_rules(settings: Settings) -> GateRules:
 def gate(settings: Settings) -> GateOptions:
     """How content is checked."""
     rules = gate_rules(settings)
-    return GateOptions(rules.to_json(), rules.digest)
+    return GateOptions(rules.to_json(), rules.digest, limits=rules.limits)
 
 
 def deletions(settings: Settings) -> DeletionRules:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from modelsync.core.names import clash, unsafe
 from modelsync.core.words import quoted
@@ -24,10 +24,14 @@ _MAX_ENTRIES = 20_000
 _MAX_DIRECTORY_BYTES = 4 << 20
 _MAX_NAME_BYTES = 512
 _CHUNK_BYTES = 256 << 10
+_WHOLLY_BYTES = 64 << 20  # an archive of so many bytes is read to its end
+_PARTLY_BYTES = 4 << 20  # so many of a larger one; S3's checksum covers what was uploaded
 _FLAGS = 0x0808  # sizes behind the data; names in UTF-8. All others: encryption, patches
 _BEHIND, _UTF8 = 0x0008, 0x0800
 _FULL_16, _FULL_32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64 = 1
+_OTHER_NAME = 0x7075  # a name in Unicode, which some readers take and others do not
+_HEADER_BYTES = 256  # of name and extra fields, as a rule: torch pads to 64
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -38,8 +42,7 @@ _BEHIND_32 = struct.Struct("<4s3L")
 _BEHIND_64 = struct.Struct("<4sL2Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file in an archive: `stored_bytes` at `start`, `size_bytes` once they are inflated."""
 
     name: str
@@ -78,6 +81,8 @@ class Archive:
             raise self.bad("it has a name twice")
         if (reason := clash(names)) is not None:
             raise self.bad(reason)
+        for entry in listed:
+            self._source.hint(entry.header, _LOCAL.size + _HEADER_BYTES)
         found: list[Entry] = []
         at = 0
         for index, entry in enumerate(listed):
@@ -112,6 +117,20 @@ class Archive:
             raise self.bad(f"{quoted(entry.name)} does not have the {entry.size_bytes:,} bytes that the directory says")
         if entry.crc32 not in {crc, 0}:  # 0: torch does not compute it if it is told so
             raise self.bad(f"{quoted(entry.name)} has the CRC {crc:08x}, the directory says {entry.crc32:08x}")
+
+    def verify(self, entries: Iterable[Entry]) -> None:
+        """Compare CRCs: all of a small archive's, and of a large one's as many as a bound allows, the smallest first.
+
+        Raises:
+            Rejected: one is wrong.
+        """
+        left = _WHOLLY_BYTES if self._source.size_bytes <= _WHOLLY_BYTES else _PARTLY_BYTES
+        for entry in sorted(entries, key=lambda entry: entry.size_bytes):
+            left -= entry.size_bytes
+            if left < 0:
+                break
+            for _ in self.content(entry, _WHOLLY_BYTES):
+                pass
 
     def window(self, entry: Entry) -> Window:
         """The bytes of a stored file."""
@@ -210,7 +229,10 @@ class Archive:
         while extra:
             if len(extra) < 4 or len(extra) < 4 + (length := int.from_bytes(extra[2:4], "little")):
                 raise self.bad(f"{quoted(name)} has an extra field that is cut off")
-            if int.from_bytes(extra[:2], "little") == _ZIP64:
+            kind = int.from_bytes(extra[:2], "little")
+            if kind == _OTHER_NAME:
+                raise self.bad(f"{quoted(name)} has a second name")
+            if kind == _ZIP64:
                 if wide is not None:
                     raise self.bad(f"{quoted(name)} has two sizes")
                 wide = extra[4 : 4 + length]
@@ -226,11 +248,13 @@ class Archive:
 
     def _local(self, entry: Entry) -> Entry:
         """The entry with the start of its data, once its own header agrees."""
-        head = self._source.read(entry.header, _LOCAL.size)
+        head = self._source.read(entry.header, _LOCAL.size + _HEADER_BYTES)
         if len(head) < _LOCAL.size or head[:4] != SIGNATURE:
             raise self.bad(f"{quoted(entry.name)} has no header at byte {entry.header:,}")
-        _, _, flags, method, _, _, crc32, stored, size, name, extra = _LOCAL.unpack(head)
-        more = self._source.read(entry.header + _LOCAL.size, name + extra)
+        _, _, flags, method, _, _, crc32, stored, size, name, extra = _LOCAL.unpack_from(head)
+        more = head[_LOCAL.size : _LOCAL.size + name + extra]
+        if name + extra > _HEADER_BYTES:
+            more = self._source.read(entry.header + _LOCAL.size, name + extra)
         size, stored = self._wide(entry.name, more[name:], (size, stored))
         told, own = (entry.crc32, entry.stored_bytes, entry.size_bytes), (crc32, stored, size)
         behind = flags & _BEHIND and all(old in {0, new} for old, new in zip(own, told, strict=True))
@@ -238,7 +262,7 @@ class Archive:
         if not same or not (behind or own == told):
             raise self.bad(f"the header of {quoted(entry.name)} and the directory disagree")
         start = entry.header + _LOCAL.size + name + extra
-        return replace(entry, start=start)
+        return entry._replace(start=start)
 
     def _after(self, entry: Entry, following: int) -> int:
         """Where an entry ends: behind its data, or behind the sizes that follow them."""

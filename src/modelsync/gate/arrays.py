@@ -19,7 +19,6 @@ _MAX_BYTES = 1 << 63
 _MAX_INFLATED_BYTES = 512 << 20  # in all arrays of an archive
 _MAX_RATIO = 200
 _ALWAYS_BYTES = 16 << 20  # arrays of zeros shrink a thousandfold: up to this size they may
-_CHECKED_BYTES = 1 << 20
 _DTYPE = re.compile(r"[<>|=]?(?:[biufc][0-9]{1,2}|[SUV][0-9]{1,9}|[mM]8(?:\[[0-9]{0,9}[a-zA-Z]{1,2}\])?|\?)")
 _LITERAL = re.compile(r"[\w\s'\"{}()\[\],:<>|=?.]*")
 _CHARACTER_BYTES = 4  # NumPy's U is UTF-32
@@ -54,6 +53,7 @@ def check_npz(source: Source) -> None:
             inflated += entry.size_bytes
             _bounded(archive, entry, inflated)
         _array(archive, entry)
+    archive.verify(entry for entry in entries if entry.method != DEFLATED)  # the others were inflated to their end
 
 
 def _bounded(archive: Archive, entry: Entry, inflated: int) -> None:
@@ -65,7 +65,7 @@ def _bounded(archive: Archive, entry: Entry, inflated: int) -> None:
 
 
 def _array(archive: Archive, entry: Entry) -> None:
-    if entry.method != DEFLATED and entry.size_bytes > _CHECKED_BYTES:
+    if entry.method != DEFLATED:
         head = archive.window(entry).read(0, _MAX_HEADER_BYTES + 12)
     else:
         head = b""

@@ -59,9 +59,16 @@ class _Asked:
 
     def read(self, offset: int, count: int) -> bytes:
         """At most `count` bytes from `offset`."""
+        return self._opened().read(offset, count)
+
+    def hint(self, offset: int, count: int) -> None:
+        """Have the kernel read them ahead."""
+        self._opened().hint(offset, count)
+
+    def _opened(self) -> FileSource:
         if self._source is None or self._desk.file != self._file:
             self._source = self._desk.open(self._file)
-        return self._source.read(offset, count)
+        return self._source
 
 
 def serve(channel: socket.socket, judge: Judge) -> None:

@@ -31,12 +31,13 @@ _CALLS: Final[dict[str, tuple[int, dict[str, int]]]] = {
     "x86_64": (0xC000003E, {
         "close": 3, "fstat": 5, "mmap": 9, "munmap": 11, "brk": 12, "rt_sigreturn": 15, "pread64": 17, "mremap": 25,
         "madvise": 28, "sendto": 44, "recvfrom": 45, "recvmsg": 47, "exit": 60, "futex": 202, "restart_syscall": 219,
-        "clock_gettime": 228, "exit_group": 231, "newfstatat": 262, "getrandom": 318,
+        "fadvise64": 221, "clock_gettime": 228, "exit_group": 231, "newfstatat": 262, "getrandom": 318,
     }),
     "aarch64": (0xC00000B7, {
         "close": 57, "fstat": 80, "mmap": 222, "munmap": 215, "brk": 214, "rt_sigreturn": 139, "pread64": 67,
         "mremap": 216, "madvise": 233, "sendto": 206, "recvfrom": 207, "recvmsg": 212, "exit": 93, "futex": 98,
-        "restart_syscall": 128, "clock_gettime": 113, "exit_group": 94, "newfstatat": 79, "getrandom": 278,
+        "restart_syscall": 128, "fadvise64": 223, "clock_gettime": 113, "exit_group": 94, "newfstatat": 79,
+        "getrandom": 278,
     }),
 }  # fmt: skip
 

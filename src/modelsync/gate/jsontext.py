@@ -16,7 +16,7 @@ STRING = r'"[^"\\\x00-\x1f]*+(?>(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x
 SPACE = r"[ \t\n\r]*+"
 
 _BLOCK_BYTES = 64 << 10
-_MAX_BYTES = 128 << 20
+_MAX_BYTES = 32 << 20  # of nothing but brackets these take half a minute
 _MAX_DEPTH = 64
 _MAX_TOKEN = 1 << 20  # characters: tokenizers keep whole tables in one string
 _MAX_NAMES = 300_000  # in the objects that are open; the largest vocabularies have 260,000
@@ -105,7 +105,7 @@ class _Document:
         self._text = text
         self._open: list[set[int] | None] = []  # hashes of an object's names; None: an array
         self._names = 0
-        self._expect: Callable[[str], None] = self._value
+        self._expect: Callable[[_Document, str], None] = _Document._value  # unbound: cheaper to compare
 
     def read(self) -> None:
         while True:
@@ -113,32 +113,33 @@ class _Document:
             symbol = self._text.symbol()
             if not symbol:
                 break
-            self._expect(symbol)
-        if self._open or self._expect != self._after:
+            self._expect(self, symbol)
+        if self._open or self._expect is not _Document._after:
             raise _bad("it ends before it is complete")
 
     def _skip(self) -> None:
         """Take a run of plain values, each with the comma behind it."""
-        if not self._open:
+        expect = self._expect
+        if not self._open or expect is _Document._after:
             return
         if self._open[-1] is None:
-            if self._expect in {self._value, self._item} and self._text.run(_ITEMS):
-                self._expect = self._value
-        elif self._expect in {self._name, self._member}:
+            if self._text.run(_ITEMS):
+                self._expect = _Document._value
+        elif expect is _Document._name or expect is _Document._member:
             for name in _MEMBER.findall(self._text.run(_MEMBERS)):
                 self._name(name)
-                self._expect = self._name
+                self._expect = _Document._name
 
     def _value(self, symbol: str) -> None:
         if symbol in {"{", "["}:
             if len(self._open) == _MAX_DEPTH:
                 raise _bad(f"it is nested deeper than {_MAX_DEPTH}")
             self._open.append(set() if symbol == "{" else None)
-            self._expect = self._member if symbol == "{" else self._item
+            self._expect = _Document._member if symbol == "{" else _Document._item
         elif symbol in {"}", "]", ",", ":"}:
             raise self._misplaced(symbol)
         else:
-            self._expect = self._after
+            self._expect = _Document._after
 
     def _item(self, symbol: str) -> None:
         if symbol == "]":
@@ -163,25 +164,25 @@ class _Document:
         self._names += 1
         if self._names > _MAX_NAMES:
             raise _bad(f"its objects have more than {_MAX_NAMES:,} names")
-        self._expect = self._colon
+        self._expect = _Document._colon
 
     def _colon(self, symbol: str) -> None:
         if symbol != ":":
             raise self._misplaced(symbol)
-        self._expect = self._value
+        self._expect = _Document._value
 
     def _after(self, symbol: str) -> None:
         closing = "" if not self._open else "]" if self._open[-1] is None else "}"
         if closing and symbol == closing:
             self._close()
         elif closing and symbol == ",":
-            self._expect = self._value if closing == "]" else self._name
+            self._expect = _Document._value if closing == "]" else _Document._name
         else:
             raise self._misplaced(symbol)
 
     def _close(self) -> None:
         self._names -= len(self._open.pop() or ())
-        self._expect = self._after
+        self._expect = _Document._after
 
     def _misplaced(self, symbol: str) -> Rejected:
         return _bad(f"{quoted(symbol)} is out of place before character {self._text.position:,}")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from modelsync.core.judgement import Flaw, Judgement
+from modelsync.core.limits import check_limits
 from modelsync.core.names import RelPath
 from modelsync.errors import Rejected
 from modelsync.gate.check import check_file
 from modelsync.gate.kinds import may_unpickle
-from modelsync.gate.limits import check_limits
 from modelsync.gate.pickles import PicklePolicy, allowed_names, judge_pickle
 from modelsync.gate.rules import GateRules
 from modelsync.gate.source import Source

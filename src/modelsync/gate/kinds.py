@@ -7,6 +7,8 @@ nobody has judged: a pickle named `.json` waits for a loader that does not look 
 from __future__ import annotations
 
 import re
+import tarfile
+import zlib
 from enum import StrEnum
 from typing import Final
 
@@ -60,14 +62,15 @@ _UNPICKLED: Final = _TORCH | {Kind.NPY, Kind.NPZ}
 _LFS = b"version https://git-lfs.github.com/spec/"
 _PACKED = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4",
-    b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"\x78\x01": "zlib", b"\x78\x9c": "zlib", b"\x78\xda": "zlib",
+    b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"\x5d\0\0": "LZMA", b"\x1f\x9d": "compress",
     b"\x89HDF": "HDF5", b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a program",
 }  # fmt: skip
 _ZIP_END = b"PK\x05\x06"
 _ZIP_TAIL_BYTES = (64 << 10) + 22
 _CONTROLS = frozenset(map(chr, [*range(9), *range(14, 27), *range(28, 32), 127]))  # ESC colours some texts
 _HEAD_BYTES = 4096
-_TAR_BYTES, _TAR_SUM = 512, slice(148, 156)
+_INFLATED_BYTES = 4096
+_ZLIB_CHECK = 31
 _PROTOCOL = re.compile(rb"\x80[\x02-\x05]")  # with it every pickle begins since protocol 2
 _SAFETENSORS_BYTES = 100_000_000  # the longest header that the format allows
 
@@ -86,6 +89,8 @@ def kind_of(path: RelPath, source: Source) -> Kind:
     head = source.read(0, _HEAD_BYTES)
     if head.startswith(_LFS):
         raise _bad("it is a Git LFS pointer, not the file that it points to: upload that")
+    if _is_tar(head):
+        raise _bad("it is a tar archive: PyTorch has not written these since 2017; load and save it again")
     ending = _ending(path)
     allowed = _ALLOWED.get(ending, _OTHER)
     kind = _marked(head, source.size_bytes)
@@ -115,8 +120,6 @@ def _marked(head: bytes, size_bytes: int) -> Kind | None:
         return Kind.SAFETENSORS
     if LEGACY_MAGIC in head[:32]:
         return Kind.TORCH_LEGACY
-    if _is_tar(head):
-        raise _bad("it is a tar archive: PyTorch has not written these since 2017; load and save it again")
     return None
 
 
@@ -133,6 +136,8 @@ def _unmarked(head: bytes, source: Source, allowed: frozenset[Kind]) -> Kind:
     for mark, name in _PACKED.items():
         if head.startswith(mark):
             raise _bad(f"it is {name}, which is not looked into")
+    if _is_zlib(head):
+        raise _bad("it is zlib, which is not looked into")
     if _ZIP_END in source.read(max(source.size_bytes - _ZIP_TAIL_BYTES, 0), _ZIP_TAIL_BYTES):
         raise _bad("it is a zip archive with something before it")
     return Kind.RAW
@@ -150,12 +155,26 @@ def _is_text(head: bytes) -> bool:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Whether a tar archive begins here: the sum over its first header is right."""
-    block = head[:_TAR_BYTES]
-    digits = block[_TAR_SUM].strip(b" \0")
-    if len(block) < _TAR_BYTES or not digits or digits.strip(b"01234567"):
+    """Whether Python, and torch.load with it, sees a tar archive here, whatever else it is too.
+
+    An archive without files, which begins with zeros, is none: numbers do.
+    """
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
         return False
-    return int(digits, 8) == sum(block) - sum(block[_TAR_SUM]) + 8 * ord(" ")
+    return True
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Whether a header of zlib's begins it, and what is behind that can be inflated."""
+    if len(head) < 2 or head[0] & 0x0F != zlib.DEFLATED or int.from_bytes(head[:2], "big") % _ZLIB_CHECK:
+        return False
+    try:
+        zlib.decompressobj().decompress(head, _INFLATED_BYTES)
+    except zlib.error:
+        return False
+    return True
 
 
 def _bad(why: str) -> Rejected:

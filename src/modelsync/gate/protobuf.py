@@ -54,18 +54,40 @@ class Wire:
         at = start
         while at < end:
             block = self._source.read(at, min(_BLOCK_BYTES, end - at))
-            here = 0
+            size = len(block)
             # A field whose head may not be whole in this block is left to the next one.
-            while here < len(block) - 2 * _LONGEST_VARINT or (here < len(block) and at + len(block) >= end):
+            stop = size if at + size >= end else size - 2 * _LONGEST_VARINT
+            here = 0
+            while here < stop:
                 self._left -= 1
                 if self._left < 0:
                     raise self.bad("it has too many fields", at + here)
-                field = _short(block, here, at, end) or self._field(block, here, at, end)
+                # Most fields are a head of two bytes and something short. The others, and bad ones, go the long way.
+                key, length = block[here], block[here + 1] if here + 1 < size else 0x80
+                behind = at + here + 2 + length
+                if key & 0x87 == BYTES != key and length < 0x80 and behind <= end:
+                    field = _new(Field, (key >> 3, BYTES, 0, at + here + 2, behind))
+                else:
+                    field = self._field(block, here, at, end)
                 yield field
                 here = field.end - at
             if not here:
                 raise self.bad("it is cut off", at)
             at += here
+
+    def whole(self, start: int, end: int) -> bytes:
+        """A short message as it is."""
+        return self._source.read(start, end - start)
+
+    def spend(self, fields: int, at: int) -> None:
+        """Count fields that somebody else has read.
+
+        Raises:
+            Rejected: they are too many.
+        """
+        self._left -= fields
+        if self._left < 0:
+            raise self.bad("it has too many fields", at)
 
     def text(self, field: Field, max_bytes: int) -> str:
         """A string.
@@ -85,10 +107,12 @@ class Wire:
         Raises:
             Rejected: it has none, or too many.
         """
-        self.expect(field, BYTES)
-        if field.end - field.start > max_bytes:
-            raise self.bad(f"field {field.number} has {field.end - field.start:,} bytes", field.start)
-        return self._source.read(field.start, field.end - field.start)
+        if field.wire != BYTES:
+            self.expect(field, BYTES)
+        size = field.end - field.start
+        if size > max_bytes:
+            raise self.bad(f"field {field.number} has {size:,} bytes", field.start)
+        return self._source.read(field.start, size)
 
     def numbers(self, field: Field, max_count: int) -> list[int]:
         """The numbers of a repeated integer field, packed or not; signed, of 64 bits.
@@ -152,13 +176,14 @@ class Wire:
         raise self.bad("a number is cut off or too large", base + at)
 
 
-def _short(block: bytes, here: int, base: int, end: int) -> Field | None:
-    """The same if its head is two bytes and something short follows, as with most; None if it is otherwise, or bad."""
-    key = block[here]
-    if key & 0x87 != BYTES or key == BYTES or here + 1 >= len(block) or (length := block[here + 1]) >= 0x80:
+def short_pair(data: bytes) -> tuple[bytes, bytes] | None:
+    """A whole message that is fields 1 and 2, bytes shorter than 128 each, in this order; None: it is another."""
+    middle = 2 + data[1] if len(data) > 3 else 0
+    if not middle or data[0] != BYTES | 1 << 3 or data[1] >= 0x80 or middle + 1 >= len(data):
         return None
-    start = base + here + 2
-    return _new(Field, (key >> 3, BYTES, 0, start, start + length)) if start + length <= end else None
+    if data[middle] != BYTES | 2 << 3 or data[middle + 1] >= 0x80 or middle + 2 + data[middle + 1] != len(data):
+        return None
+    return data[2:middle], data[middle + 2 :]
 
 
 def signed(value: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from modelsync import __version__
-from modelsync.gate.limits import GateLimits
+from modelsync.core.limits import GateLimits
 
 
 @dataclass(frozen=True)

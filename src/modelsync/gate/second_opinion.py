@@ -40,7 +40,7 @@ def check_by_picklescan(source: Source, start: int, end: int, names: set[tuple[s
 
     logging.getLogger("picklescan").disabled = True  # it logs what it reads; the reason says what matters
     try:
-        found = scan_pickle_bytes(io.BufferedReader(_Part(source, start, end)), where)
+        found = scan_pickle_bytes(_file(source, start, end), where)
     except OSError:
         raise
     except Exception as error:
@@ -50,6 +50,13 @@ def check_by_picklescan(source: Source, start: int, end: int, names: set[tuple[s
         raise Rejected("pickle", f"{where} cannot be loaded safely: picklescan finds {quoted(some(dangerous))} in it")
     if found.scan_err or {(each.module, each.name) for each in found.globals} != names:
         raise Rejected("pickle", f"{where} cannot be judged: picklescan does not read it as we do")
+
+
+def _file(source: Source, start: int, end: int) -> io.BytesIO | io.BufferedReader[_Part]:
+    """The pickle as a file: in memory, which is faster, or as a part of its file, if it is large."""
+    if end - start <= _PIECE_BYTES:
+        return io.BytesIO(source.read(start, end - start))
+    return io.BufferedReader(_Part(source, start, end))
 
 
 class _Part(io.RawIOBase):

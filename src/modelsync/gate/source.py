@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -16,6 +17,10 @@ class Source(Protocol):
 
     def read(self, offset: int, count: int) -> bytes:
         """At most `count` bytes from `offset`; fewer only at the end. Negative or later offsets give none."""
+        ...
+
+    def hint(self, offset: int, count: int) -> None:
+        """Say that these bytes will be read: where they lie on a disk, all that is hinted at comes at once."""
         ...
 
 
@@ -33,6 +38,9 @@ class BytesSource:
     def read(self, offset: int, count: int) -> bytes:
         """At most `count` bytes from `offset`."""
         return self._content[offset : offset + max(count, 0)] if offset >= 0 else b""
+
+    def hint(self, offset: int, count: int) -> None:
+        """They are there."""
 
 
 class FileSource:
@@ -60,3 +68,10 @@ class FileSource:
                 break
             found += chunk
         return bytes(found)
+
+    def hint(self, offset: int, count: int) -> None:
+        """Have the kernel read them ahead, if it likes."""
+        if not 0 <= offset < self._size_bytes:
+            return
+        with suppress(OSError):
+            os.posix_fadvise(self._descriptor, offset, count, os.POSIX_FADV_WILLNEED)

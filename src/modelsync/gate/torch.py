@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import pickletools
 import re
+from collections.abc import Mapping
 from typing import Protocol
 
 from modelsync.core.words import counted, quoted
 from modelsync.errors import Rejected
 from modelsync.gate.archive import STORED, Archive, Entry
+from modelsync.gate.pickles.values import Scanned, Storage
 from modelsync.gate.source import BytesSource, Source
 from modelsync.gate.window import Window
 
 LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 """In the first pickle of the older format."""
 
-_CHECKED_BYTES = 1 << 20  # a larger storage's CRC is left to S3's checksum
-_CHECKED_IN_ALL_BYTES = 64 << 20
 _PICKLE_BYTES = 64 << 20
 _RECORD_BYTES = 1024
 _INFLATED_BYTES = 16 << 20
@@ -29,7 +29,13 @@ _STORAGE = re.compile(r"data/[0-9]{1,9}")
 _RECORD = re.compile(r"version|byteorder|\.[a-z_]{1,40}|\.data/(?!extern_modules)[a-z_]{1,40}")
 _PACKAGE = ".data/extern_modules"
 
-_TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
+_TEXTS = {
+    "STRING", "BINSTRING", "SHORT_BINSTRING",  # as Python 2 wrote them
+    "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+}  # fmt: skip
+_INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"}
+_NUMBERS = {"magic number": int.from_bytes(LEGACY_MAGIC, "little"), "version": 1001}
+_NUMBER_BYTES = 100
 _ELEMENT_BYTES = (1, 2, 4, 8, 16)
 _MAX_STORAGES = 50_000
 _MAX_GUESSES = 64
@@ -38,8 +44,8 @@ _MAX_GUESSES = 64
 class ScanPickle(Protocol):
     """Judges the pickle that a source begins with."""
 
-    def __call__(self, source: Source, *, where: str) -> int:
-        """Where the pickle ends.
+    def __call__(self, source: Source, *, where: str) -> Scanned:
+        """Where the pickle ends, and which storages it asks for.
 
         Raises:
             Rejected: rule `pickle`.
@@ -64,44 +70,46 @@ def check_torch_zip(source: Source, scan: ScanPickle, *, allow_code: bool) -> No
         raise _bad("it has no data.pkl where torch.load looks for it")
     if "version" not in entries and ".data/version" not in entries:
         raise _bad("it has no version")
-    checked = 0
     for place, entry in entries.items():
-        if not (place == "data.pkl" or _STORAGE.fullmatch(place) or _RECORD.fullmatch(place)):
-            _code(entry, allow_code=allow_code)
-        elif entry.method != STORED:
-            raise _bad(f"{quoted(entry.name)} is compressed, which torch.save does not do")
-        if _RECORD.fullmatch(place) and entry.size_bytes > _RECORD_BYTES:
-            raise _bad(f"{quoted(entry.name)} has {entry.size_bytes:,} bytes")
+        _expect(place, entry, allow_code=allow_code)
         if place.endswith(".pkl"):
-            _scan(archive, entry, scan)
-        elif entry.size_bytes <= _CHECKED_BYTES and checked + entry.size_bytes <= _CHECKED_IN_ALL_BYTES:
-            checked += entry.size_bytes
-            for _ in archive.content(entry, _CHECKED_BYTES):
-                pass
+            storages = _scan(archive, entry, scan).storages
+            if place == "data.pkl" and storages is not None:
+                _hold(storages, entries)
+    archive.verify(entry for place, entry in entries.items() if not place.endswith(".pkl"))
 
 
 def check_torch_legacy(source: Source, scan: ScanPickle) -> None:
     """Hold a file to the older format of `torch.save`, and give its pickles to `scan`.
 
     They are: a magic number, the version, facts on the machine, the object, and the storages' keys. The storages
-    behind them are each a number of elements and these. How large an element is stands in the object alone, so some
-    choice of the possible sizes must make the storages end where the file does.
+    behind them are each a number of elements and these. How large an element is stands in the object alone. Where
+    nobody looks into that, some choice of the possible sizes must make the storages end where the file does.
 
     Raises:
         Rejected: rule `torch`, or what `scan` raises.
     """
     at = start = 0
+    storages: Mapping[str, Storage] | None = None
     for what in ("magic number", "version", "machine", "object", "list of storages"):
         start = at
-        at += scan(Window(source, at, source.size_bytes - at), where=f"the {what}")
-    left = _keys(source.read(start, min(at - start, _PICKLE_BYTES)))
+        scanned = scan(Window(source, at, source.size_bytes - at), where=f"the {what}")
+        at += scanned.end
+        if what == "object":
+            storages = scanned.storages
+        elif what in _NUMBERS and _number(source.read(start, min(at - start, _NUMBER_BYTES))) != _NUMBERS[what]:
+            raise _bad(f"its {what} is not torch's")
+    keys = _keys(source.read(start, min(at - start, _PICKLE_BYTES)))
+    if storages is not None and (len(set(keys)) < len(keys) or set(keys) != set(storages)):
+        raise _bad(f"it lists {counted(len(keys), 'storage')}, and not those that its object asks for")
     ends = {at}
-    for index in range(left):
-        ends = {end for each in ends for end in _storage_ends(source, each)}
+    for index, key in enumerate(keys):
+        storage = storages[key] if storages is not None else None
+        ends = {end for each in ends for end in _storage_ends(source, each, storage)}
         if not ends or len(ends) > _MAX_GUESSES:
-            raise _bad(f"its storage {index + 1} of {left} is cut off or malformed")
+            raise _bad(f"its storage {index + 1} of {len(keys)} is cut off or malformed")
     if source.size_bytes not in ends:
-        raise _bad(f"its {counted(left, 'storage')} and the file do not end at the same byte")
+        raise _bad(f"its {counted(len(keys), 'storage')} and the file do not end at the same byte")
 
 
 def check_pickle(source: Source, scan: ScanPickle) -> None:
@@ -110,7 +118,7 @@ def check_pickle(source: Source, scan: ScanPickle) -> None:
     Raises:
         Rejected: rule `torch`, or what `scan` raises.
     """
-    end = scan(source, where="the file")
+    end = scan(source, where="the file").end
     if end != source.size_bytes:
         raise _bad(f"{source.size_bytes - end:,} bytes are behind its pickle")
 
@@ -128,6 +136,16 @@ def _by_place(archive: Archive) -> dict[str, Entry]:
     return entries
 
 
+def _expect(place: str, entry: Entry, *, allow_code: bool) -> None:
+    """Hold an entry to what torch.save puts where it is."""
+    if not (place == "data.pkl" or _STORAGE.fullmatch(place) or _RECORD.fullmatch(place)):
+        _code(entry, allow_code=allow_code)
+    elif entry.method != STORED:
+        raise _bad(f"{quoted(entry.name)} is compressed, which torch.save does not do")
+    if _RECORD.fullmatch(place) and entry.size_bytes > _RECORD_BYTES:
+        raise _bad(f"{quoted(entry.name)} has {entry.size_bytes:,} bytes")
+
+
 def _code(entry: Entry, *, allow_code: bool) -> None:
     if not allow_code:
         raise _bad(
@@ -138,35 +156,58 @@ def _code(entry: Entry, *, allow_code: bool) -> None:
         raise _bad(f"{quoted(entry.name)} is compressed and has {entry.size_bytes:,} bytes")
 
 
-def _scan(archive: Archive, entry: Entry, scan: ScanPickle) -> None:
+def _scan(archive: Archive, entry: Entry, scan: ScanPickle) -> Scanned:
     if entry.method == STORED:
         for _ in archive.content(entry, _PICKLE_BYTES):
             pass
-        end = scan(archive.window(entry), where=entry.name)
+        scanned = scan(archive.window(entry), where=entry.name)
     else:
-        end = scan(BytesSource(b"".join(archive.content(entry, _INFLATED_BYTES))), where=entry.name)
-    if end != entry.size_bytes:
-        raise _bad(f"{quoted(entry.name)} goes on for {entry.size_bytes - end:,} bytes behind its pickle")
+        scanned = scan(BytesSource(b"".join(archive.content(entry, _INFLATED_BYTES))), where=entry.name)
+    if scanned.end != entry.size_bytes:
+        raise _bad(f"{quoted(entry.name)} goes on for {entry.size_bytes - scanned.end:,} bytes behind its pickle")
+    return scanned
 
 
-def _keys(pickled: bytes) -> int:
-    """How many keys a pickled list of strings has."""
+def _hold(storages: Mapping[str, Storage], entries: Mapping[str, Entry]) -> None:
+    """Hold the storages that a pickle asks for to those that are there: some versions of torch read beyond these."""
+    for key, storage in storages.items():
+        entry = entries.get(f"data/{key}")
+        if entry is None:
+            raise _bad(f"its pickle asks for storage {quoted(key)}, which is not there")
+        if entry.size_bytes != storage.size_bytes:
+            raise _bad(
+                f"{quoted(entry.name)} has {entry.size_bytes:,} bytes, its pickle asks for {storage.size_bytes:,}"
+            )
+
+
+def _number(pickled: bytes) -> int | None:
+    """The integer that a pickle holds, and nothing else."""
     try:
-        count = sum(opcode.name in _TEXTS for opcode, _, _ in pickletools.genops(pickled))
+        found = [argument for opcode, argument, _ in pickletools.genops(pickled) if opcode.name in _INTEGERS]
+    except ValueError:
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+def _keys(pickled: bytes) -> list[str]:
+    """The keys in a pickled list of strings."""
+    try:
+        keys = [str(argument) for opcode, argument, _ in pickletools.genops(pickled) if opcode.name in _TEXTS]
     except ValueError as error:
         raise _bad("its list of storages is malformed") from error
-    if count > _MAX_STORAGES:
-        raise _bad(f"it has {count:,} storages")
-    return count
+    if len(keys) > _MAX_STORAGES:
+        raise _bad(f"it has {len(keys):,} storages")
+    return keys
 
 
-def _storage_ends(source: Source, at: int) -> list[int]:
+def _storage_ends(source: Source, at: int, storage: Storage | None) -> list[int]:
     """Where a storage that begins at a place may end."""
     head = source.read(at, 8)
     elements = int.from_bytes(head, "little", signed=True)
-    if len(head) < 8 or elements < 0:
+    if len(head) < 8 or elements < 0 or (storage is not None and elements != storage.elements):
         return []
-    return [end for size in _ELEMENT_BYTES if (end := at + 8 + elements * size) <= source.size_bytes]
+    sizes = _ELEMENT_BYTES if storage is None else (storage.element_bytes,)
+    return [end for size in sizes if (end := at + 8 + elements * size) <= source.size_bytes]
 
 
 def _bad(why: str) -> Rejected:

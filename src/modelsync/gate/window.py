@@ -26,6 +26,10 @@ class Window:
             return b""
         return self._source.read(self._start + offset, max(min(count, self._size_bytes - offset), 0))
 
+    def hint(self, offset: int, count: int) -> None:
+        """Say so of the source."""
+        self._source.hint(self._start + offset, count)
+
 
 class Buffered:
     """Implements `Source` on another one that is read a block at a time: for parsers that go byte by byte."""
@@ -45,3 +49,7 @@ class Buffered:
             self._start, at = offset, 0
             self._block = self._source.read(offset, _BLOCK_BYTES)
         return self._block[at : at + max(count, 0)]
+
+    def hint(self, offset: int, count: int) -> None:
+        """Say so of the source."""
+        self._source.hint(offset, count)

@@ -341,8 +341,16 @@ class Staging(Protocol):
         """The bytes of a complete file in order."""
         ...
 
-    def present(self, wanted: Collection[RelPath]) -> str:
-        """Leave only these files, and tell the path of the directory that holds them."""
+    def shown(self, records: Collection[FileRecord], check: Callable[[], None]) -> AbstractContextManager[str]:
+        """Leave only these files, and lend the path of the directory that holds them: nobody may write to it meanwhile.
+
+        Args:
+            records: what the files are.
+            check: called now and then; what it raises ends it.
+
+        Raises:
+            Rejected: rule `hook`, at its end; a file is not any more what its record says.
+        """
         ...
 
     def seal(self, manifest: Manifest) -> None:

@@ -122,3 +122,15 @@ class VolumeInspection(Protocol):
             VolumeUnusable: it cannot be done there.
         """
         ...
+
+
+class GateInspection(Protocol):
+    """The gate."""
+
+    def try_out(self) -> str | None:
+        """Start a process that checks models, and end it; return what it could not be kept from, or None.
+
+        Raises:
+            GateFailed: it does not start.
+        """
+        ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from modelsync.core.judgement import Judgement
+from modelsync.core.limits import GateLimits
 from modelsync.core.names import RelPath
 from modelsync.ports.telling import Attend
 
@@ -16,6 +17,11 @@ class Gate(Protocol):
     @property
     def rules(self) -> str:
         """Names what it goes by: what other rules let pass, or refused, has to be judged again."""
+        ...
+
+    @property
+    def limits(self) -> GateLimits:
+        """How large a model may be: those who know its size beforehand need not fetch it."""
         ...
 
     def warm(self) -> None:

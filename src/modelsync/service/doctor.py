@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from modelsync.adapters.aws import AwsSession
 from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.gate import CheckerGate
 from modelsync.adapters.s3 import S3Store
 from modelsync.adapters.s3.inspection import IMPATIENT, S3Inspection
 from modelsync.adapters.volume.inspection import LocalInspection
@@ -37,6 +38,7 @@ def examining(configuration: Configuration) -> Iterator[Doctor]:
         store=store,
         queues=_queues(configuration, session),
         volume=LocalInspection(settings.models_base_path),
+        gate=CheckerGate(options.gate(settings), observe),
         clock=SystemClock(),
         options=options.doctor(settings, session.region),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelsync.errors import Rejected
+from modelsync.gate.pickles import Scanned
 from modelsync.gate.source import Source
 
 Corrupt = tuple[bytes, str]
@@ -34,7 +35,7 @@ class Format:
     also: str = ""
 
 
-def scan(source: Source, *, where: str) -> int:
+def scan(source: Source, *, where: str) -> Scanned:
     """Stands for the judge of pickles: finds where one ends, and says no to nothing but what is none."""
     data = source.read(0, source.size_bytes)
     try:
@@ -42,10 +43,13 @@ def scan(source: Source, *, where: str) -> int:
     except ValueError as error:
         raise Rejected("pickle", f"{where} is no pickle: {error}") from error
     assert last is not None
-    return last + 1
+    return Scanned(last + 1)
 
 
-def every(data: bytes, cuts: int) -> dict[str, Corrupt]:
-    """A file cut off at so many places."""
+CUT = "cut off at byte"
+
+
+def every(data: bytes, cuts: int, why: str) -> dict[str, Corrupt]:
+    """A file cut off at so many places, and what is said of these."""
     step = max(len(data) // cuts, 1)
-    return {f"cut off at byte {at}": (data[:at], "") for at in range(0, len(data), step)}
+    return {f"{CUT} {at}": (data[:at], why) for at in range(0, len(data), step)}

@@ -97,8 +97,12 @@ def _npy_corrupt() -> dict[str, Corrupt]:
         "a shape that overflows": (by_hand(header(shape=f"({huge}, {huge})"), 24), "no file can hold"),
         "a shape too large": (by_hand(header(shape="(3, 3)"), 24), "it needs"),
         "a byte behind": (saved(np.zeros(3)) + b"\0", "it needs"),
+        "half a length": (b"\x93NUMPY\1\0\x10", begin),
+        "a dtype with two orders": (by_hand(header("'<>f4'"), 24), "unknown dtype"),
+        "a dtype of two": (by_hand(header("'f4,f4'"), 24), "unknown dtype"),
+        "a pickle instead": (b"\x80\x04N.", begin),
         "a pickle behind": (saved(np.zeros(3)) + b"\x80\x04N.", "it needs"),
-    } | every(saved(np.zeros((2, 3), np.float32)), 50)
+    } | every(saved(np.zeros((2, 3), np.float32)), 50, "does not begin|a header of|it needs")
 
 
 def _npz_benign() -> dict[str, bytes]:
@@ -135,10 +139,13 @@ def _npz_corrupt() -> dict[str, Corrupt]:
         "deflated, the size too small": (build([replace(packed, size=len(array) - 1)]), "does not have"),
         "deflated, not at all": (build([replace(packed, packed=array)]), "cannot be inflated|breaks off"),
         "deflated, its CRC wrong": (build([Member("a.npy", array, method=8, crc32=5)]), "has the CRC"),
+        "large and stored, its CRC wrong": (
+            build([Member("a.npy", saved(np.zeros(700_000, np.float32)), crc32=5)]), "has the CRC",
+        ),
         "deflate that breaks off": (build([replace(packed, packed=deflate(array)[:-4])]), "breaks off"),
         "bytes behind the deflate": (build([replace(packed, packed=deflate(array) + b"xx")]), "bytes behind its end"),
         "deflate of noise": (build([replace(packed, packed=b"\xff" * 90)]), "cannot be inflated"),
-    } | lies(plain, [packed]) | every(zipped(a=np.arange(90), b=np.arange(9)), 40)  # fmt: skip
+    } | lies(plain, [packed]) | every(zipped(a=np.arange(90), b=np.arange(9)), 40, "not the end of a dir")  # fmt: skip
 
 
 NPY = Format("npy", "voice.npy", check_npy, _npy_benign(), _npy_corrupt())

@@ -84,13 +84,25 @@ def _corrupt() -> dict[str, Corrupt]:
         "bytes a second wrong": (riff(form(1, 1, 22050, 44101, 2, 16), data), disagree),
         "bytes of a frame wrong": (riff(form(1, 1, 22050, 44100, 4, 16), data), disagree),
         "no bits": (riff(form(1, 1, 22050, 44100, 2, 0), data), "format 1 with 0 bits"),
+        "a format of 14 bytes": (riff(form()[:4] + b"\x0e\0\0\0" + form()[8:22], data), "cut off or stands twice"),
+        "no format at all": (riff(form(0, 1, 22050, 44100, 2, 16), data), "format 0"),
+        "A-law of 16 bits": (riff(form(6, 1, 8000, 16000, 2, 16), data), "format 6"),
+        "floats of 24 bits": (riff(form(3, 1, 22050, 66150, 3, 24), data), "format 3 with 24 bits"),
+        "extensible of 12 bits": (riff(form(0xFFFE, 1, 22050, 44100, 2, 12), data), "12 bits"),
+        "255 channels": (riff(form(1, 255, 22050, 22050 * 510, 510, 16), data), "255 channels"),
+        "no bytes in a frame": (riff(form(1, 1, 22050, 0, 0, 16), data), disagree),
+        "a frame of one channel for two": (riff(form(1, 2, 22050, 44100, 2, 16), data), disagree),
+        "a third of a frame": (riff(form(1, 1, 22050, 66150, 3, 24), chunk(b"data", bytes(100))), "no whole frames"),
+        "a second part in half frames": (riff(form(), data, chunk(b"data", bytes(3))), "3 bytes of samples"),
+        "samples, then no format": (riff(chunk(b"fact", bytes(4)), data), "no whole frames"),
+        "a movie": (riff(form(), data, kind=b"AVI "), "RIFF header"),
         "17 bits": (riff(form(1, 1, 22050, 44100, 2, 17), data), "17 bits"),
         "floats of 16 bits": (riff(form(3, 1, 22050, 44100, 2, 16), data), "format 3"),
         "MP3 inside": (riff(form(0x55, 1, 22050, 2000, 1, 0), data), "format 85"),
         "ADPCM": (riff(form(2, 1, 22050, 11155, 512, 4), data), "format 2"),
         "2,000 chunks": (riff(form(), *[chunk(b"note", b"")] * 2000, data), none),
         "a page": (b"<html>404</html>", "RIFF header"),
-    } | every(riff(form(), data), 70)
+    } | every(riff(form(), data), 70, "RIFF header|header says")
 
 
 WAV = Format("wav", "sample.wav", check_wav, _benign(), _corrupt())

@@ -220,6 +220,11 @@ def _corrupt() -> dict[str, Corrupt]:
         "external offset in other digits": (lying(offset="٤"), "has the offset"),
         "external length wrong": (lying(length=60), "has 60 bytes"),
         "external length in words": (lying(length="all"), "has the length"),
+        "external data with an unknown key": (lying(basepath="/etc"), "unknown key 'basepath'"),
+        "external data with a key of Python's": (lying(__class__="x"), "unknown key '__class__'"),
+        "external data with a long unknown key": (lying(**{"x" * 200: "1"}), "unknown key 'xxx"),
+        "external data with a checksum that is none": (lying(checksum="x" * 40), "no SHA-1"),
+        "external data with half a checksum": (lying(checksum="0" * 20), "no SHA-1"),
         "external location twice": (model(twice).SerializeToString(), "'location' twice"),
         "external data of a tensor that says it has none": (
             bad_tensor(lambda each: each.external_data.add(key="location", value="../x")), outside,
@@ -233,7 +238,9 @@ def _corrupt() -> dict[str, Corrupt]:
         f"external data outside, in {place}": (make(external("../x")).SerializeToString(), outside)
         for place, make in HIDDEN.items()
     }
-    return found | every(good, 40)
+    return found | every(
+        good, 40, "no IR version|no operator set|cut off or too large|bytes, but only [0-9,]+ are left"
+    )
 
 
 ONNX = Format("onnx", "model.onnx", lambda source: check_onnx(source, side), _benign(), _corrupt())

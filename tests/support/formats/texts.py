@@ -7,7 +7,7 @@ import json
 from modelsync.gate.jsontext import check_json
 from modelsync.gate.text import check_sentencepiece, check_text
 from modelsync.gate.yamltext import check_yaml
-from support.formats import Corrupt, Format, every
+from support.formats import CUT, Corrupt, Format, every
 
 PIPER = {
     "audio": {"sample_rate": 22050, "quality": "medium"},
@@ -68,7 +68,7 @@ def _json_corrupt() -> dict[str, Corrupt]:
             "too many names": (json.dumps({str(n): 0 for n in range(300_001)}).encode(), "300,000 names"),
             "a string without end": (b'"' + b"x" * (3 << 20), "or longer than"),
         }
-        | every(json.dumps(PIPER).encode(), 40)
+        | every(json.dumps(PIPER).encode(), 40, "before it is complete|is no JSON")
     )
 
 
@@ -106,16 +106,16 @@ _BAD_YAML = {
     'a: "b': "in line", "a: b: c": "in line", "\ta: 1": "in line", "a: @b": "in line", "a: `b": "in line",
     "- a\nb": "in line",
     "a: |\n b\n  c\n d\n- e": "in line", "%YAML 9.9\n---\na": "in line|version", "a: *": "in line", "a: & b": "in line",
-    "a\0b": "", "a: \x01": "", "a: \x7f": "", "}": "in line", "]": "in line", "a: ]": "in line",
-    "--- [\n}": "in line",
+    "a\0b": "malformed", "a: \x01": "malformed", "a: \x7f": "malformed", "}": "in line", "]": "in line",
+    "a: ]": "in line", "--- [\n}": "in line",
 }  # fmt: skip
 
 
 def _yaml_corrupt() -> dict[str, Corrupt]:
     return {f"{text[:60]!r}": (text.encode(), why) for text, why in _BAD_YAML.items()} | {
-        "not UTF-8": (b"a: \xff", ""),
+        "not UTF-8": (b"a: \xff", "malformed"),
         "too large": (b"#" * ((4 << 20) + 1), "more than"),
-        "a surrogate": (b"a: \xed\xa0\x80", ""),
+        "a surrogate": (b"a: \xed\xa0\x80", "malformed"),
         "many laughs": (_LAUGHS.encode() + b"b: *a20", "nodes"),
     }
 
@@ -191,7 +191,38 @@ def _sentencepiece_corrupt() -> dict[str, Corrupt]:
         "a varint without end": (good + b"\x18" + b"\x80" * 12, "cut off or too large"),
         "a score cut off": (message(1, message(1, b"a") + b"\x15\0"), "are left"),
         "a page": (b"<html>", "no well-formed"),
-    } | {f"cut off at byte {at}": (piece("abcdefgh" * 6)[:at], "") for at in range(1, 48)}  # fmt: skip
+        "the end of a group": (good + b"\x0c", "wire type 4"),
+        "wire type 6": (good + b"\x0e", "wire type 6"),
+        "wire type 7": (good + b"\x0f", "wire type 7"),
+        "a field beyond the last": (good + b"\xfa\xff\xff\xff\xff\x01\0", "a field"),
+        "half a key": (good + b"\x80", "cut off or too large"),
+        "a key without a value": (good + b"\x10", "cut off or too large"),
+        "a length without bytes": (good + b"\x0a", "cut off or too large"),
+        "a length of 65 bits": (good + b"\x0a" + b"\xff" * 9 + b"\x7f", "cut off or too large"),
+        "a length of 2**63": (good + b"\x0a" + b"\x80" * 9 + b"\x01", "are left"),
+        "32 bits cut off": (good + b"\x7d\0\0", "are left"),
+        "64 bits cut off": (good + b"\x79\0\0", "are left"),
+        "a piece of 32 bits": (good + b"\x0d" + bytes(4), "not bytes"),
+        "a piece of 64 bits": (good + b"\x09" + bytes(8), "not bytes"),
+        "a text of 32 bits": (good + message(1, b"\x0d" + bytes(4)), "not bytes"),
+        "a text of 64 bits": (good + message(1, b"\x09" + bytes(8)), "not bytes"),
+        "a text beyond its piece": (good + message(1, b"\x0a\x05abc") + b"de", "are left"),
+        "a piece with field 0": (good + message(1, b"\x02\0"), "field 0"),
+        "a piece with a group": (good + message(1, b"\x0b"), "wire type 3"),
+        "a piece with half a key": (good + message(1, message(1, b"a") + b"\x80"), "cut off or too large"),
+        "a piece with three texts": (good + message(1, message(1, b"a") * 3), "no text"),
+        "a piece with two texts, apart": (
+            good + message(1, message(1, b"a") + b"\x18\x01" + message(1, b"b")), "no text",
+        ),
+        "an empty piece among many": (good * 100 + piece("") + good * 100, "no text"),
+        "an empty message": (good + message(1, b""), "no text"),
+        "a piece of a surrogate": (good + piece(b"\xed\xa0\x80"), "not UTF-8"),
+        "a piece of half a character": (good + piece("é".encode()[:1]), "not UTF-8"),
+        "a piece with an overlong slash": (good + piece(b"\xc0\xaf"), "not UTF-8"),
+        "a type cut off": (good + message(1, message(1, b"a") + b"\x18"), "cut off or too large"),
+        "a pickle": (b"\x80\x04N.", "no well-formed"),
+        "zeros": (bytes(64), "field 0"),
+    } | {f"{CUT} {n}": (piece("abcdefgh" * 6)[:n], "cut off or too large|are left") for n in range(1, 48)}  # fmt: skip
 
 
 JSON = Format("json", "config.json", check_json, _json_benign(), _json_corrupt())

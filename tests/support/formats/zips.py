@@ -24,6 +24,7 @@ class Member:
     stored: int | None = None
     header: int | None = None
     extra: bytes = b""
+    listed: bytes = b""
     comment: bytes = b""
     behind: bool = False
     wide: bool = False
@@ -71,7 +72,7 @@ def build(
         if local.behind:
             body += struct.pack("<4sL2Q" if member.wide else "<4s3L", b"PK\7\x08", crc32, stored, size)
         body += between
-        extra = struct.pack("<2H3Q", 1, 24, size, stored, at) if member.wide else b""
+        extra = (struct.pack("<2H3Q", 1, 24, size, stored, at) if member.wide else b"") + member.listed
         told = (crc32, ZIP64, ZIP64) if member.wide else (crc32, stored, size)
         directory += struct.pack(
             "<4s6H3L5H2L", b"PK\1\2", 45, 45, member.flags | (8 if member.behind else 0), member.method, 0, 0, *told,
@@ -143,6 +144,12 @@ def lies(member: Member, others: list[Member]) -> dict[str, tuple[bytes, str]]:
         "compressed by bzip2": (changed(method=12), "encrypted or compressed"),
         "a comment on a file": (changed(comment=b"x"), "comment"),
         "an extra field cut off": (changed(extra=b"FB\xff\0"), "cut off"),
+        "another name in an extra field": (
+            changed(extra=struct.pack("<2HBL", 0x7075, 9, 1, zlib.crc32(name.encode())) + b"evil"), "a second name",
+        ),
+        "another name in an extra field of the directory": (
+            changed(listed=struct.pack("<2HBL", 0x7075, 9, 1, zlib.crc32(name.encode())) + b"evil"), "a second name",
+        ),
         "half an extra field": (changed(extra=b"FB"), "cut off"),
         "sizes wrong behind it": (build([*others, replace(member, behind=True, crc32=1)])
                                   .replace(struct.pack("<4sL", b"PK\7\x08", 1), b"PK\7\x08\0\0\0\0"), disagree),

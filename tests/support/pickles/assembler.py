@@ -5,7 +5,7 @@ from __future__ import annotations
 MARK, STOP, REDUCE, BUILD, TUPLE, POP, DUP = b"(", b".", b"R", b"b", b"t", b"0", b"2"
 EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, NONE, TRUE, FALSE = b")", b"]", b"}", b"N", b"\x88", b"\x89"
 NEWOBJ, NEWOBJ_EX, STACK_GLOBAL, BINPERSID, MEMOIZE = b"\x81", b"\x92", b"\x93", b"Q", b"\x94"
-APPEND, APPENDS, SETITEM, SETITEMS = b"a", b"e", b"s", b"u"
+APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS = b"a", b"e", b"s", b"u", b"\x90"
 
 
 def proto(version: int) -> bytes:

@@ -125,7 +125,8 @@ _TORCH: dict[str, Maker] = {
         "model": torch.state_dict(), "model_args": {"n_layer": 24, "bias": False}, "best_val_loss": np.float32(2.5)
     },
     "kinds of storages": lambda torch: [
-        torch.tensor(6, storage=torch.storage(kind)) for kind in ("Half", "BFloat16", "Long", "Bool")
+        torch.tensor(6, storage=torch.storage(kind, key=str(key)))
+        for key, kind in enumerate(("Half", "BFloat16", "Long", "Bool"))
     ],
     "a storage on a GPU": lambda torch: torch.tensor(
         6, storage=Storage(torch["torch.cuda.FloatStorage"], location="cuda:0")

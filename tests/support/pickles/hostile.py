@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from support.pickles.assembler import (
+    ADDITEMS,
     APPEND,
     APPENDS,
     BINPERSID,
@@ -222,6 +223,17 @@ _SAYS = {
 }  # fmt: skip
 
 _LONG = text("x" * 300)
+_BYTEARRAY = named("builtins", "bytearray")
+
+
+def owning(target: bytes, name: str, value: bytes) -> bytes:
+    """An object with an attribute that is found before its class's."""
+    return target + EMPTY_DICT + text(name) + value + SETITEM + BUILD
+
+
+def _storage(elements: int, key: str = "0") -> bytes:
+    return row(text("storage"), named("torch", "FloatStorage"), text(key), text("cpu"), number(elements)) + BINPERSID
+
 
 _MISUSED = {
     "a result that is called": (pickle(call(call(ORDERED))), "calls an object of 'collections.OrderedDict'"),
@@ -255,6 +267,45 @@ _MISUSED = {
         pickle(NAMESPACE + number(1) + APPEND), "puts items into an object of 'argparse.Namespace'"
     ),
     "items of a list by key": (pickle(EMPTY_LIST + MARK + number(0) + number(1) + SETITEMS), "puts items into"),
+    "a method of an object's own": (
+        pickle(owning(call(ORDERED), "append", _BYTEARRAY) + number(1) + APPEND),
+            "puts items into an object of 'collections.OrderedDict'"
+    ),
+    "a method for many": (
+        pickle(owning(call(named("collections", "Counter")), "extend", _BYTEARRAY) + MARK + number(1) + APPENDS),
+            "puts items into an object of 'collections.Counter'"
+    ),
+    "a method for sets": (
+        pickle(owning(call(ORDERED), "add", _BYTEARRAY) + MARK + number(1) + ADDITEMS, 4), "puts items into"
+    ),
+    "a method of a default dict's own": (
+        pickle(call(named("collections", "defaultdict")) + number(1) + APPEND), "puts items into"
+    ),
+    "a deque filled like a set": (
+        pickle(call(named("collections", "deque")) + MARK + number(1) + ADDITEMS, 4), "puts items into"
+    ),
+    "a deque's attributes": (pickle(owning(call(named("collections", "deque")), "extend", _BYTEARRAY)), "changes"),
+    "items behind a state": (
+        pickle(owning(call(ORDERED), "a", NONE) + text("b") + NONE + SETITEM), "after it was given its state"
+    ),
+    "a state that is called with another": (
+        pickle(owning(owning(NAMESPACE, "__setstate__", named("collections", "Counter")), "a", number(1))),
+            "after it was given its state"
+    ),
+    "the same by the memo": (
+        pickle(
+            owning(NAMESPACE + put(0), "__setstate__", named("collections", "Counter")) + POP
+            + owning(get(0), "a", number(1))
+        ),
+        "after it was given its state",
+    ),
+    "a dtype that all share": (
+        pickle(call(named("numpy", "dtype"), text("f4"), FALSE, FALSE) + dtype_state((1, text(">")))),
+            "calls 'numpy.dtype'"
+    ),
+    "a storage in two sizes": (pickle(_storage(6) + POP + _storage(7)), "storage '0' in two sizes"),
+    "a storage of a negative size": (pickle(_storage(-1)), "no tensor's storage"),
+    "a storage of a long name": (pickle(_storage(6, "0" * 300)), "no tensor's storage"),
     "a codec that imports": (
         pickle(call(named("_codecs", "encode"), text("x"), text("idna"))), "calls '_codecs.encode'"
     ),

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,10 +155,31 @@ def make_read_only(path: Path) -> None:
         os.close(descriptor)
 
 
+def set_directory_mode(path: Path, mode: int) -> None:
+    """Change who may do what in a directory; what is none is left alone."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(descriptor, stat.S_IMODE(mode))
+    finally:
+        os.close(descriptor)
+
+
+def open_up(root: Path) -> None:
+    """Give the right to write back to directories that a crash left without it."""
+    for directory, _, _ in os.walk(root):  # the upper ones first
+        mode = os.lstat(directory).st_mode
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            Path(directory).chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
+
+
 def remove_tree(path: Path) -> None:
     """Remove a directory with everything in it, or a file; fine if it is not there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            open_up(path)
+            shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 

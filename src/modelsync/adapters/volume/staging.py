@@ -8,7 +8,8 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelsync.adapters.volume.adopt import copy, share
@@ -16,6 +17,7 @@ from modelsync.adapters.volume.direct import LEAST_BYTES, DirectWriter, on_local
 from modelsync.adapters.volume.files import (
     allocate,
     make_directories,
+    open_up,
     remove_tree,
     start_write_back,
     sync_directory,
@@ -25,7 +27,8 @@ from modelsync.adapters.volume.files import (
 from modelsync.adapters.volume.paths import ModelPaths, files_of, journal_of, lease_of, manifest_of
 from modelsync.adapters.volume.reading import chunks_of
 from modelsync.adapters.volume.revisions import whole_directory
-from modelsync.core.manifest import Manifest
+from modelsync.adapters.volume.showing import shown
+from modelsync.core.manifest import FileRecord, Manifest
 from modelsync.core.names import RelPath
 from modelsync.core.parts import Span
 from modelsync.errors import VolumeFailed
@@ -237,6 +240,8 @@ class LocalStaging:
             self._opened: set[RelPath] = set()
             self._files = files_of(directory)
             self._files.mkdir(parents=True, exist_ok=True)
+            if not self._anew:
+                open_up(self._files)
             self._journal = Journal(journal_of(directory))
 
     def file(self, path: RelPath, size_bytes: int, etag: str) -> LocalStagedFile:
@@ -284,10 +289,10 @@ class LocalStaging:
         """See that a file can stand at the path, whatever an earlier revision's files look like."""
         root = self._files
         for parent in reversed(target.relative_to(root).parents[:-1]):
-            if (root / parent).is_file():
+            if (root / parent).is_symlink() or (root / parent).is_file():
                 (root / parent).unlink()
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
+        if target.is_symlink() or target.is_dir():
             remove_tree(target)
         elif target.exists():
             if target.stat().st_nlink > 1:
@@ -305,11 +310,13 @@ class LocalStaging:
         with volume_errors(f"read {path} in staging"):
             yield from chunks_of(self._files / path, _READ_BYTES)
 
-    def present(self, wanted: Collection[RelPath]) -> str:
-        """Leave only these files, and tell the path of the directory that holds them."""
-        with volume_errors("tidy staging"):
-            self._leave_only(wanted)
-        return str(self._files)
+    @contextmanager
+    def shown(self, records: Collection[FileRecord], check: Callable[[], None]) -> Iterator[str]:
+        """Leave only these files, and lend the directory that holds them to whoever must not change it."""
+        with volume_errors("show staging to the hook"):
+            self._leave_only({record.path for record in records})
+            with shown(self._files, records, check):
+                yield str(self._files)
 
     def reduce(self, wanted: Collection[RelPath]) -> None:
         """Remove what an earlier attempt staged and these files have no use for."""
@@ -335,9 +342,10 @@ class LocalStaging:
     def _leave_only(self, wanted: Collection[RelPath]) -> None:
         """Remove what was staged for another revision, and make the directories durable."""
         root = self._files
-        for directory, _, names in os.walk(root, topdown=False):
+        for directory, directories, names in os.walk(root, topdown=False):
             here = Path(directory)
-            for name in names:
+            links = [name for name in directories if (here / name).is_symlink()]
+            for name in (*names, *links):
                 if (here / name).relative_to(root).as_posix() not in wanted:
                     (here / name).unlink()
             if here != root and not any(here.iterdir()):

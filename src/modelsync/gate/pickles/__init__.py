@@ -5,5 +5,6 @@ What passes builds plain data, tensors and arrays, and asks for nothing but what
 
 from modelsync.gate.pickles.extension import allowed_names
 from modelsync.gate.pickles.judge import PicklePolicy, judge_pickle, scan_pickle
+from modelsync.gate.pickles.values import Scanned, Storage
 
-__all__ = ["PicklePolicy", "allowed_names", "judge_pickle", "scan_pickle"]
+__all__ = ["PicklePolicy", "Scanned", "Storage", "allowed_names", "judge_pickle", "scan_pickle"]

@@ -35,6 +35,11 @@ def text(value: Value) -> bool:
     return isinstance(value, (str, bytes)) or value is Kind.TEXT
 
 
+def short_text(value: Value) -> bool:
+    """A text that is known."""
+    return isinstance(value, (str, bytes))
+
+
 def flag(value: Value) -> bool:
     """A boolean, or the integer that some versions write instead."""
     return isinstance(value, int) and value in {0, 1}
@@ -45,6 +50,11 @@ def whole(value: Value) -> bool:
     return isinstance(value, int)
 
 
+def count(value: Value) -> bool:
+    """An integer that is not negative."""
+    return isinstance(value, int) and value >= 0
+
+
 def number(value: Value) -> bool:
     """An integer or a float."""
     return isinstance(value, int) or value is Kind.NUMBER
@@ -52,7 +62,7 @@ def number(value: Value) -> bool:
 
 def raw(value: Value) -> bool:
     """Bytes, or what takes their place in older protocols."""
-    return text(value) or value is Kind.BYTES or value == Made("builtins.bytes")
+    return text(value) or value is Kind.BYTES or (isinstance(value, Made) and value.name == "builtins.bytes")
 
 
 def listing(value: Value) -> bool:
@@ -72,7 +82,7 @@ def storage(value: Value) -> bool:
 
 def sizes(value: Value) -> bool:
     """A tuple, as of a tensor's sizes."""
-    return isinstance(value, Tuple) or value == Made("torch.Size")
+    return isinstance(value, Tuple) or (isinstance(value, Made) and value.name == "torch.Size")
 
 
 def one_of(*texts: str) -> Predicate:
@@ -100,12 +110,12 @@ def takes(*forms: Predicate, least: int | None = None) -> Predicate:
     fewest = len(forms) if least is None else least
 
     def check(value: Value) -> bool:
-        return (
-            isinstance(value, Tuple)
-            and value.items is not None
-            and fewest <= len(value.items) <= len(forms)
-            and all(form(item) for form, item in zip(forms, value.items, strict=False))
-        )
+        if not isinstance(value, Tuple) or value.items is None or not fewest <= len(value.items) <= len(forms):
+            return False
+        for form, item in zip(forms, value.items, strict=False):  # noqa: SIM110 - a third of the time of all()
+            if not form(item):
+                return False
+        return True
 
     return check
 

@@ -9,7 +9,7 @@ from typing import Literal
 from modelsync.errors import Rejected
 from modelsync.gate.pickles.machine import Machine
 from modelsync.gate.pickles.opcodes import MAX_BYTES, MAX_OPCODES, OpcodeReader
-from modelsync.gate.pickles.values import BadPickle
+from modelsync.gate.pickles.values import BadPickle, Scanned
 from modelsync.gate.second_opinion import check_by_picklescan
 from modelsync.gate.source import Source
 
@@ -27,7 +27,7 @@ class PicklePolicy:
     allowed: frozenset[str] = frozenset()
 
 
-def judge_pickle(source: Source, *, where: str, policy: PicklePolicy) -> int:
+def judge_pickle(source: Source, *, where: str, policy: PicklePolicy) -> Scanned:
     """Judge the pickle that a source begins with, by `scan_pickle` and then by picklescan: either may refuse.
 
     Args:
@@ -36,16 +36,17 @@ def judge_pickle(source: Source, *, where: str, policy: PicklePolicy) -> int:
         policy: what is to be done with pickles.
 
     Returns:
-        Where the pickle ends. What is behind it is the caller's to judge.
+        Where the pickle ends, and what it asks its loader for. What is behind it is the caller's to judge.
 
     Raises:
         Rejected: rule `pickle`.
         OSError: the source cannot be read.
     """
-    end, names = _scan(source, where, policy, 0)
-    if policy.mode == "scan":
-        check_by_picklescan(source, 0, end, names, where=where)
-    return end
+    end, machine = _scan(source, where, policy, 0)
+    if policy.mode != "scan":
+        return Scanned(end)
+    check_by_picklescan(source, 0, end, machine.names, where=where)
+    return Scanned(end, machine.storages)
 
 
 def scan_pickle(source: Source, *, where: str, policy: PicklePolicy, offset: int = 0) -> int:
@@ -53,8 +54,8 @@ def scan_pickle(source: Source, *, where: str, policy: PicklePolicy, offset: int
     return _scan(source, where, policy, offset)[0]
 
 
-def _scan(source: Source, where: str, policy: PicklePolicy, offset: int) -> tuple[int, set[tuple[str, str]]]:
-    """The pickle's end, and the module and attribute of each global that it asks for."""
+def _scan(source: Source, where: str, policy: PicklePolicy, offset: int) -> tuple[int, Machine]:
+    """The pickle's end, and what followed it."""
     if policy.mode == "refuse":
         raise Rejected("pickle", f"{where} is a pickle, and GATE_PICKLE=refuse lets none pass: use safetensors or ONNX")
     bounded = policy.mode == "scan"
@@ -71,4 +72,4 @@ def _scan(source: Source, where: str, policy: PicklePolicy, offset: int) -> tupl
                 machine.step(name, argument)
     except BadPickle as error:
         raise Rejected("pickle", f"{where} cannot be loaded safely: at byte {reader.at:,} {error}") from None
-    return reader.end, machine.names
+    return reader.end, machine

@@ -7,11 +7,12 @@ takes from the stack, directly or through the memo, are known for certain, or th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from modelsync.gate.pickles.extension import is_addable
-from modelsync.gate.pickles.names import Rule, name_of, rule_of, storage_id
+from modelsync.gate.pickles.names import Rule, name_of, rule_of, storage_id, storage_of
 from modelsync.gate.pickles.opcodes import Argument
-from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Tuple, Value, tuple_of
+from modelsync.gate.pickles.values import BadPickle, Global, Kind, Made, Storage, Tuple, Value, tuple_of
 
 _MAX_STACK = 100_000
 _MAX_MARKS = 1_000
@@ -24,13 +25,16 @@ class Machine:
 
     Attributes:
         names: module and attribute of each global that the pickle asked for.
+        storages: that it asked the loader for, by their keys.
     """
 
     def __init__(self, added: frozenset[str]) -> None:
         self.names: set[tuple[str, str]] = set()
+        self.storages: dict[str, Storage] = {}
         self._added = added
         self._stack: list[Value] = []
         self._marks: list[int] = []
+        self._floor = 0  # where the last mark is
         self._memo: dict[int, Value] = {}
 
     def step(self, name: str, argument: Argument) -> None:
@@ -39,10 +43,9 @@ class Machine:
         Raises:
             BadPickle: it may do harm, or is not what a pickler writes.
         """
-        action = ACTIONS.get(name)
-        if action is None:
+        if name not in ACTIONS:
             raise BadPickle(f"{name} {REFUSED[name]}")
-        action(self, argument)
+        ACTIONS[name](self, argument)
 
     # The stack and its marks
 
@@ -54,20 +57,31 @@ class Machine:
 
     def top(self) -> Value:
         """The topmost value above the last mark."""
-        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
+        if len(self._stack) <= self._floor:
             raise BadPickle("it takes a value that is not there")
         return self._stack[-1]
 
     def pop(self) -> Value:
         """Take the topmost value."""
-        self.top()
+        if len(self._stack) <= self._floor:
+            raise BadPickle("it takes a value that is not there")
         return self._stack.pop()
+
+    def pop_some(self, count: int) -> list[Value]:
+        """Take so many values above the last mark."""
+        start = len(self._stack) - count
+        if start < self._floor:
+            raise BadPickle("it takes a value that is not there")
+        values = self._stack[start:]
+        del self._stack[start:]
+        return values
 
     def pop_mark(self) -> list[Value]:
         """Take the values above the last mark, and the mark."""
         if not self._marks:
             raise BadPickle("it takes a mark that is not there")
         start = self._marks.pop()
+        self._floor = self._marks[-1] if self._marks else 0
         values = self._stack[start:]
         del self._stack[start:]
         return values
@@ -76,12 +90,13 @@ class Machine:
         """MARK."""
         if len(self._marks) >= _MAX_MARKS:
             raise BadPickle(f"it nests more than {_MAX_MARKS:,} collections")
-        self._marks.append(len(self._stack))
+        self._floor = len(self._stack)
+        self._marks.append(self._floor)
 
     def drop(self) -> None:
         """POP: a value, or the mark if there is none above it."""
-        if self._marks and self._marks[-1] == len(self._stack):
-            self._marks.pop()
+        if self._marks and self._floor == len(self._stack):
+            self.pop_mark()
         else:
             self.pop()
 
@@ -127,15 +142,18 @@ class Machine:
         """Put items into what is topmost.
 
         Args:
-            kind: the collection that the opcode is for; an OrderedDict and the like take them too.
+            kind: the collection that the opcode is for; some objects take items in the same way.
             values: how many they are; for a dict two for each item.
         """
         if kind is Kind.DICT and values % 2:
             raise BadPickle("it puts a key without a value into a dict")
         target = self.top()
+        if target is kind:
+            return
         rule = self._rule_of(target)
-        if target is not kind and not (rule and rule.fill):
+        if not (rule and kind in rule.fill):
             raise BadPickle(f"it puts items into {_shown(target)}")
+        self._untouched(target)
 
     # Globals, calls and objects
 
@@ -177,12 +195,23 @@ class Machine:
         rule = self._rule_of(target)
         if not (rule and rule.state and rule.state(state)):
             raise BadPickle(f"it changes {_shown(target)} as no harmless pickle does")
+        self._untouched(target).built = True
 
     def fetch(self) -> None:
         """BINPERSID: what the loader finds by an id."""
-        if not storage_id(self.pop()):
+        asked = self.pop()
+        if not storage_id(asked):
             raise BadPickle("it asks the loader for what is no tensor's storage")
+        key, storage = storage_of(asked)
+        if self.storages.setdefault(key, storage).size_bytes != storage.size_bytes:
+            raise BadPickle(f"it asks for storage {_quoted(key)} in two sizes")
         self.push(Kind.STORAGE)
+
+    def _untouched(self, target: Value) -> Made:
+        """An object that has not got its state yet: picklers give it last."""
+        if not isinstance(target, Made) or target.built:
+            raise BadPickle(f"it changes {_shown(target)} once more, after it was given its state")
+        return target
 
     def _rule_of(self, value: Value, kind: type[Global | Made] = Made) -> Rule | None:
         """What may be done to a value of a kind."""
@@ -209,9 +238,7 @@ def _quoted(name: str) -> str:
 Action = Callable[[Machine, Argument], None]
 
 
-def _literal(machine: Machine, argument: Argument) -> None:
-    assert not isinstance(argument, tuple)  # noqa: S101 - only a global's name is one
-    machine.push(argument)
+_literal = cast("Action", Machine.push)  # only a global's argument is more than a value
 
 
 def _global(machine: Machine, argument: Argument) -> None:
@@ -221,8 +248,7 @@ def _global(machine: Machine, argument: Argument) -> None:
 
 def _append(kind: Kind, values: int) -> Action:
     def action(machine: Machine, _: Argument) -> None:
-        for _each in range(values):
-            machine.pop()
+        machine.pop_some(values)
         machine.fill(kind, values)
 
     return action
@@ -230,7 +256,7 @@ def _append(kind: Kind, values: int) -> Action:
 
 def _short_tuple(length: int) -> Action:
     def action(machine: Machine, _: Argument) -> None:
-        machine.push(tuple_of([machine.pop() for _each in range(length)][::-1]))
+        machine.push(tuple_of(machine.pop_some(length)))
 
     return action
 

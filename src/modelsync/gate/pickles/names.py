@@ -7,11 +7,13 @@ ask for, as far as calling them does nothing but build a value. Everything else 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 from modelsync.gate.pickles.forms import (
     Predicate,
     anything,
     array_state,
+    count,
     dtype_state,
     either,
     exactly,
@@ -26,6 +28,7 @@ from modelsync.gate.pickles.forms import (
     numeric_dtype,
     one_of,
     raw,
+    short_text,
     sizes,
     storage,
     takes,
@@ -33,7 +36,7 @@ from modelsync.gate.pickles.forms import (
     texts,
     whole,
 )
-from modelsync.gate.pickles.values import Global, Tuple, Value
+from modelsync.gate.pickles.values import Global, Kind, Storage, Tuple, Value, text_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Rule:
         call: the arguments that REDUCE may call them with; None: they are no more than values.
         new: the arguments that NEWOBJ may create an object with; None: it may not.
         state: the state that BUILD may give to what was made; None: none.
-        fill: whether items may be put into what was made.
+        fill: the kinds of collections as which what was made may be filled. As a list, `append` or `extend` is called,
+            as a set `add`.
         gives: the class of what a call makes, where that is not the global itself.
     """
 
@@ -55,17 +59,22 @@ class Rule:
     call: Predicate | None = None
     new: Predicate | None = None
     state: Predicate | None = None
-    fill: bool = False
+    fill: tuple[Kind, ...] = ()
     gives: str = ""
 
 
-_NUMBERS = ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool", "BFloat16")
-_STORAGES = (
-    *(f"torch.{name}Storage" for name in _NUMBERS),
-    *(f"torch.cuda.{name}Storage" for name in _NUMBERS),
-    *(f"torch.{name}Storage" for name in ("ComplexDouble", "ComplexFloat", "QInt8", "QUInt8", "QInt32")),
-    "torch.storage.UntypedStorage",
-)
+_NUMBERS = {
+    "Double": 8, "Float": 4, "Half": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1, "BFloat16": 2,
+}  # fmt: skip
+_OTHERS = {"ComplexDouble": 16, "ComplexFloat": 8, "QInt8": 1, "QUInt8": 1, "QInt32": 4}
+_STORAGES = {
+    **{f"torch.{name}Storage": size for name, size in _NUMBERS.items()},
+    **{f"torch.cuda.{name}Storage": size for name, size in _NUMBERS.items()},
+    **{f"torch.{name}Storage": size for name, size in _OTHERS.items()},
+    "torch.storage.UntypedStorage": 1,
+}
+"""The types of storages, and the bytes of an element."""
+
 _DTYPES = tuple(
     f"torch.{name}"
     for name in (
@@ -83,9 +92,15 @@ _VIEW = (storage, whole, sizes, sizes)
 
 
 storage_id = takes(
-    one_of("storage"), imported(*_STORAGES), text, text, whole, either(nothing, sizes), least=5
+    one_of("storage"), imported(*_STORAGES), short_text, text, count, either(nothing, sizes), least=5
 )  # fmt: skip
 """What torch writes in place of a storage: its type, key, device, number of elements, and once a view."""
+
+
+def storage_of(asked: Value) -> tuple[str, Storage]:
+    """The key and the size of a storage, of what `storage_id` holds for one."""
+    _, kind, key, _, elements, *_ = cast("tuple[Any, Global, str | bytes, Any, int]", cast("Tuple", asked).items)
+    return text_of(key) or "", Storage(elements, _STORAGES[kind.name])
 
 
 def _from_type(value: Value) -> bool:
@@ -101,17 +116,18 @@ RULES = (
     Rule(
         ("collections.OrderedDict", "collections.Counter"),
         "state dicts, and milestones of schedulers; dicts of the standard library, filled with what the pickle has",
-        call=takes(either(listing, mapping), least=0), state=mapping, fill=True,
+        call=takes(either(listing, mapping), least=0), state=mapping, fill=(Kind.DICT,),
     ),
     Rule(
         ("collections.defaultdict",),
         "the state of optimizers; it would call its factory for a missing key, so that may be a plain type alone",
-        call=takes(either(nothing, imported(*_FACTORIES, *_SETS, "collections.OrderedDict")), least=0), fill=True,
+        call=takes(either(nothing, imported(*_FACTORIES, *_SETS, "collections.OrderedDict")), least=0),
+        fill=(Kind.DICT,),
     ),
     Rule(
         ("collections.deque",),
         "running means of losses; made empty, then filled",
-        call=takes(sizes, either(nothing, whole), least=0), fill=True,
+        call=takes(sizes, either(nothing, whole), least=0), fill=(Kind.LIST,),
     ),
     Rule(_FACTORIES, "factories of a `defaultdict`; as values, never called"),
     Rule(("typing.Any",), "a type in configurations of omegaconf; as a value, never called"),
@@ -149,7 +165,7 @@ RULES = (
         "hyperparameters of Tacotron 2, FastPitch and fairseq; an empty object that gets attributes",
         new=takes(), state=mapping,
     ),
-    Rule(_STORAGES, "types of storages; as values within a storage's id, never called"),
+    Rule(tuple(_STORAGES), "types of storages; as values within a storage's id, never called"),
     Rule(_DTYPES, "types of numbers; as values, never called"),
     Rule(
         ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.per_tensor_affine", "torch.per_channel_affine"),
@@ -214,8 +230,8 @@ RULES = (
     ),
     Rule(
         ("numpy.dtype",),
-        "types of numbers; none with objects, fields or sizes of their own, whose states can be forged",
-        call=takes(numeric_dtype, flag, flag), state=dtype_state,
+        "types of numbers, each a copy; none with objects, fields or sizes of their own, whose states can be forged",
+        call=takes(numeric_dtype, flag, exactly(1)), state=dtype_state,
     ),
     Rule(
         (
@@ -234,7 +250,9 @@ RULES = (
 """The allow-list: docs/pickles.md shows it."""
 
 _BY_NAME = {name: rule for rule in RULES for name in rule.names}
-_ADDED = Rule((), "the operator's own", call=anything, new=anything, state=anything, fill=True)
+_ADDED = Rule(
+    (), "the operator's own", call=anything, new=anything, state=anything, fill=(Kind.LIST, Kind.DICT, Kind.SET)
+)
 
 
 def rule_of(name: str, added: frozenset[str]) -> Rule | None:

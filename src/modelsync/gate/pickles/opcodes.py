@@ -26,6 +26,7 @@ _LINE_BYTES = 1 << 20
 _MAX_PROTOCOL = 5
 _KEPT_LONG_BYTES = 8
 _CUT_OFF = "it is cut off, or claims to be longer than the file"
+_PUNCTUATION = {"PROTO", "FRAME", "STOP"}
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,1000}L?")
 _FLOAT = re.compile(rb"[+-]?(?:[0-9][0-9.eE+-]{0,400}|inf|nan)")
 _QUOTED = re.compile(rb"""(['"])(.*)\1""", re.DOTALL)
@@ -64,11 +65,14 @@ class OpcodeReader:
         frame_end = None
         for _ in range(self._max_opcodes):
             self.at = stream.at
-            code = stream.take(1)
+            code = stream.byte()
             if code not in _OPCODES:
-                raise BadPickle(f"there is no opcode 0x{code.hex()}")
+                raise BadPickle(f"there is no opcode 0x{code:02x}")
             name, read = _OPCODES[code]
-            argument = read(stream) if read else None
+            argument = None if read is None else read(stream)
+            if frame_end is None and name not in _PUNCTUATION:
+                yield name, argument
+                continue
             if name == "PROTO" and (self.at != self._start or argument not in range(_MAX_PROTOCOL + 1)):
                 raise BadPickle(f"protocol {argument!r} is declared there")
             if name == "FRAME":
@@ -86,33 +90,47 @@ class OpcodeReader:
 
 
 class _Stream:
-    """Takes bytes from a source, one block at a time."""
+    """Takes bytes from a source, one block at a time. No block reaches beyond what may be read."""
 
     def __init__(self, source: Source, offset: int, max_bytes: int) -> None:
-        self.at = offset
         self.end = source.size_bytes
         self._source = source
         self._max_bytes = max_bytes
         self._limit = offset + max_bytes
+        self._start = offset  # of the block
         self._block = b""
-        self._start = offset
+        self._here = 0  # within it, or behind it where something was passed over
+
+    @property
+    def at(self) -> int:
+        """The place."""
+        return self._start + self._here
+
+    def byte(self) -> int:
+        """The next byte."""
+        here = self._here
+        if here >= len(self._block):
+            return self.take(1)[0]
+        self._here = here + 1
+        return self._block[here]
 
     def take(self, count: int) -> bytes:
         """The next bytes, some at most: they are kept."""
-        begin = self.at - self._start
-        if begin + count > len(self._block):
+        here = self._here
+        behind = here + count
+        if behind > len(self._block):
             self._need(count)
             self._fill(_BLOCK_BYTES)
-            begin = 0
+            here, behind = 0, count
             if count > len(self._block):
                 raise BadPickle(_CUT_OFF)
-        self.at += count
-        return self._block[begin : begin + count]
+        self._here = behind
+        return self._block[here:behind]
 
     def skip(self, count: int) -> None:
         """Pass over any number of bytes without reading them."""
         self._need(count)
-        self.at += count
+        self._here += count
 
     def number(self, width: int) -> int:
         """The next bytes as an unsigned number."""
@@ -120,26 +138,29 @@ class _Stream:
 
     def line(self) -> bytes:
         """What comes before the next newline, which is passed over."""
-        begin = self.at - self._start
-        stop = self._block.find(b"\n", begin)
+        stop = self._block.find(b"\n", self._here)
         if stop < 0:
             self._fill(_LINE_BYTES)
-            begin, stop = 0, self._block.find(b"\n")
+            stop = self._block.find(b"\n")
         if stop < 0:
+            if self.at + len(self._block) == self._limit < self.end:
+                raise self._too_long()
             raise BadPickle("a line does not end")
-        self._need(stop + 1 - begin)
-        self.at += stop + 1 - begin
-        return self._block[begin:stop]
+        here, self._here = self._here, stop + 1
+        return self._block[here:stop]
 
     def _fill(self, count: int) -> None:
-        self._block = self._source.read(self.at, count)
-        self._start = self.at
+        self._start, self._here = self.at, 0
+        self._block = self._source.read(self._start, min(count, self._limit - self._start))
 
     def _need(self, count: int) -> None:
         if self.at + count > self.end:
             raise BadPickle(_CUT_OFF)
         if self.at + count > self._limit:
-            raise BadPickle(f"it is longer than {size(self._max_bytes)}")
+            raise self._too_long()
+
+    def _too_long(self) -> BadPickle:
+        return BadPickle(f"it is longer than {size(self._max_bytes)}")
 
 
 def _frame(stream: _Stream, length: Argument, open_end: int | None) -> int:
@@ -185,7 +206,9 @@ def _counted(width: int, kind: Kind) -> Callable[[_Stream], Value]:
 
 
 def _unsigned(width: int) -> Callable[[_Stream], Value]:
-    return lambda stream: int.from_bytes(stream.take(width), "little")
+    if width == 1:
+        return _Stream.byte
+    return lambda stream: int.from_bytes(stream.take(width), "little")  # as number(), without a call
 
 
 def _signed(stream: _Stream) -> Value:
@@ -279,8 +302,8 @@ _READERS: dict[str, Callable[[_Stream], Argument]] = {
 }
 """How what follows an opcode is read, by the name that `pickletools` has for its form."""
 
-_OPCODES: dict[bytes, tuple[str, Callable[[_Stream], Argument] | None]] = {
-    opcode.code.encode("latin-1"): (opcode.name, _READERS[opcode.arg.name] if opcode.arg else None)
+_OPCODES: dict[int, tuple[str, Callable[[_Stream], Argument] | None]] = {
+    ord(opcode.code): (opcode.name, _READERS[opcode.arg.name] if opcode.arg else None)
     for opcode in pickletools.opcodes
     if opcode.proto <= _MAX_PROTOCOL
 }

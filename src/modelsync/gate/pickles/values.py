@@ -6,6 +6,7 @@ only the kind is kept, so that what is kept is small whatever the pickle claims.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -40,11 +41,18 @@ class Global:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Made:
-    """What calling a global gave: an object of the class of this name."""
+    """What calling a global gave: one object, of the class of this name.
+
+    Attributes:
+        name: the class's.
+        built: BUILD gave it its state. With attributes of the pickle's choice it is not touched again: `append` and
+            `__setstate__` are looked up on the object itself.
+    """
 
     name: str
+    built: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,32 @@ class Tuple:
     weight: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The bytes of tensors, which lie beside the pickle: so many elements of so many bytes."""
+
+    elements: int
+    element_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all elements."""
+        return self.elements * self.element_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What is known of a pickle that may pass.
+
+    Attributes:
+        end: where it ends.
+        storages: that it asks its loader for, by their keys; None: all pickles pass, and nobody has looked.
+    """
+
+    end: int
+    storages: Mapping[str, Storage] | None = None
+
+
 Value = None | bool | int | str | bytes | Kind | Global | Made | Tuple
 
 
@@ -71,9 +105,11 @@ def tuple_of(values: list[Value]) -> Tuple:
     Raises:
         BadPickle: it unfolds to so many values that hashing it would not end: tuples that hold one tuple twice.
     """
-    inner = [value for value in values if isinstance(value, Tuple)]
-    depth = 1 + max((value.depth for value in inner), default=0)
-    weight = 1 + len(values) - len(inner) + sum(value.weight for value in inner)
+    depth, weight = 1, 1 + len(values)
+    for value in values:
+        if isinstance(value, Tuple):
+            depth = max(depth, value.depth + 1)
+            weight += value.weight - 1
     if weight > _MAX_WEIGHT:
         raise BadPickle(f"a tuple unfolds to more than {_MAX_WEIGHT:,} values")
     kept = len(values) <= _MAX_ITEMS and depth <= _MAX_DEPTH

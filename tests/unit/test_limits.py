@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from modelsync.core.limits import GateLimits, check_limits
 from modelsync.core.names import RelPath
 from modelsync.errors import Rejected
-from modelsync.gate.limits import GateLimits, check_limits
 
 LIMITS = GateLimits(max_files=3, max_file_bytes=10, max_model_bytes=20, max_path_length=12, max_path_depth=3)
 
