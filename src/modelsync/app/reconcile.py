@@ -34,9 +34,10 @@ class _Tried:
         with self._lock:
             self._open.add(model)
 
-    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:  # noqa: ARG002 - an attempt is enough
+    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> bool:  # noqa: ARG002 - an attempt is enough
         with self._lock:
             self._open.discard(model)
+        return False
 
     def left(self) -> int:
         with self._lock:

@@ -158,22 +158,21 @@ class Service:
             spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
 
     def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
-        """Stop receiving, let running syncs finish or park them, return messages, in that order."""
+        """Stop receiving, return untouched messages, let running syncs finish or park them, return the others."""
         now = self.parts.clock.monotonic()
         park_at = now + grace_seconds - min(_PARK_SECONDS, grace_seconds / 2)
         draining.set()
+        working_on = self.parts.dirty.close()
+        # A poll that still runs would take back what is returned now.
+        self.supervisor.join("receive-", park_at)
+        self._release(park_at, working_on)
         if not self.parts.dirty.drain(park_at):
             stop.set()
             self.parts.store.close()
             self.parts.dirty.drain(now + grace_seconds)
         self.supervisor.join("receive-", now + grace_seconds)
         stop.set()
-        # Side by side, and no longer than the grace: a queue that hangs must not hold the others' messages.
-        releases = [threading.Thread(target=consumer.release, daemon=True) for consumer in self.consumers]
-        for release in releases:
-            release.start()
-        for release in releases:
-            release.join(max(now + grace_seconds - self.parts.clock.monotonic(), 0.0))
+        self._release(now + grace_seconds)
         for loop in ("scrub", "collect"):
             self.supervisor.join(loop, now + grace_seconds)
         self.parts.close()
@@ -181,6 +180,16 @@ class Service:
         self.teller.finish(self.supervisor, max(min(left_seconds, _TELL_SECONDS), 0.0))
         self.feed.close()
         self.http.stop()
+
+    def _release(self, deadline: float, working_on: frozenset[ModelId] = frozenset()) -> None:
+        """Return messages, of all queues side by side: one that hangs must not hold the others' messages."""
+        releases = [
+            threading.Thread(target=consumer.release, args=[working_on], daemon=True) for consumer in self.consumers
+        ]
+        for release in releases:
+            release.start()
+        for release in releases:
+            release.join(max(deadline - self.parts.clock.monotonic(), 0.0))
 
 
 def _commands(parts: Parts, stop: threading.Event, token: str | None) -> Commands:
