@@ -212,8 +212,8 @@ def test_who_wants_to_hear_no_more_is_told_no_more(dirty: DirtyModels) -> None:
 def test_a_storm_of_events_is_two_looks(
     dirty: DirtyModels,
     clock: VirtualClock,
-    commit: bool,
-    outcome: Outcome,  # noqa: FBT001
+    commit: bool,  # noqa: FBT001
+    outcome: Outcome,
 ) -> None:
     """Whatever the events say of their time, and whether they come during a look or between two."""
     looks = 0

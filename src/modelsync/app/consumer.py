@@ -157,7 +157,9 @@ class Consumer:
     def _room(self) -> bool:
         """Whether more can be worked on, and kept from others meanwhile."""
         with self._changed:
-            behind = self._clock.monotonic() > self._heartbeat_due + self._queue.visibility_seconds / 4
+            behind = (
+                bool(self._held) and self._clock.monotonic() > self._heartbeat_due + self._queue.visibility_seconds / 4
+            )
             few = len(self._waiting) < self._options.most_waiting and len(self._held) < self._options.most_held
             return few and not behind
 
@@ -186,7 +188,8 @@ class Consumer:
         found = self._locate_all(events)
         delivery.expect(set(found))
         with self._changed:
-            self._heartbeat_due = min(self._heartbeat_due, self._half_time(delivery))
+            due = self._heartbeat_due if self._held else float("inf")
+            self._heartbeat_due = min(due, self._half_time(delivery))
             self._held[message.receipt] = delivery
             self._waiting |= found.keys()
         self._mark(found, delivery)

@@ -21,6 +21,8 @@ from urllib.parse import unquote_plus
 MAX_DEPTH = 4
 MAX_BODY_CHARACTERS = 1 << 20
 MAX_RECORDS = 10_000
+_CEPH = "ceph:s3"
+"""Its keys are not encoded, though S3 encodes them, and this may change: either may be meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def _events(body: str, depth: int, found: list[ObjectEvent]) -> None:
 def _record(record: Any, depth: int, found: list[ObjectEvent]) -> None:
     match record:
         case {"s3": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}}:
-            found.append(ObjectEvent(bucket, unquote_plus(key), _time(record.get("eventTime"))))
+            at, decoded = _time(record.get("eventTime")), unquote_plus(key)
+            found.append(ObjectEvent(bucket, decoded, at))
+            if decoded != key and record.get("eventSource") == _CEPH:
+                found.append(ObjectEvent(bucket, key, at))
         case {"Sns": {"Message": str(inner)}} | {"body": str(inner)}:
             _events(inner, depth - 1, found)
         case _:
