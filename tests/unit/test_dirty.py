@@ -247,6 +247,20 @@ def test_changes_that_do_not_overlap_are_looked_at_at_once(dirty: DirtyModels, c
     assert clock.now() == start
 
 
+def test_events_in_a_crowd_are_a_storm_even_where_none_comes_during_a_look(
+    dirty: DirtyModels, clock: VirtualClock
+) -> None:
+    looks = 0
+    for _ in range(1000):
+        dirty.mark(A, why="event", news=News(commit=True, crowded=True))
+        if (work := due(dirty)) is not None:
+            looks += 1
+            dirty.done(work, Outcome.SUCCESS)
+        clock.advance(0.02)
+    take(dirty)
+    assert looks + 1 == 2
+
+
 def test_a_commit_is_not_held_up_by_looks_at_the_files_before_it(dirty: DirtyModels, clock: VirtualClock) -> None:
     for _ in range(10):
         dirty.mark(A, why="event", news=News())

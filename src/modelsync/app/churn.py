@@ -25,30 +25,38 @@ class Churn:
         self._looks: dict[tuple[ModelId, Kind], tuple[int, float]] = {}
         self._sweep_at = _SPARE
 
-    def quiet_seconds(self, model: ModelId, kind: Kind, now: float, *, running: bool) -> float:
+    def quiet_seconds(self, model: ModelId, kind: Kind, now: float, *, running: bool, crowded: bool) -> float:
         """How long after an event that comes now no other may come; 0: look at once.
 
-        `running`: a look for such an event is under way.
+        Args:
+            model: what it tells of.
+            kind: of the event.
+            now: on the clock's monotonic scale.
+            running: a look for such an event is under way.
+            crowded: it came with many others, and more are likely to follow.
         """
-        looks, last = self._looks.get((model, kind), (0, now))
-        if now - last > _MEMORY * _quiet(looks):
+        looks, last = self._looks.get((model, kind), (0, float("-inf")))
+        recent = now - last <= _memory_seconds(looks)
+        if not recent:
             looks = 0
-        if looks:
+        more = running or (crowded and recent)
+        if looks or more:
             self._looks[model, kind] = looks, now
-        return _quiet(looks + running)
+        return _quiet(looks + more)
 
     def looked(self, model: ModelId, kind: Kind, now: float, *, again: bool) -> None:
         """Take note of the end of a look for such events; `again`: in vain, or more of them came meanwhile."""
-        looks, _ = self._looks.pop((model, kind), (0, now))
-        if again:
-            self._looks[model, kind] = looks + 1, now
+        looks, _ = self._looks.get((model, kind), (0, now))
+        self._looks[model, kind] = (looks + 1 if again else 0), now
         if len(self._looks) > self._sweep_at:
             self._looks = {
-                key: (count, last)
-                for key, (count, last) in self._looks.items()
-                if now - last <= _MEMORY * _quiet(count)
+                key: (count, last) for key, (count, last) in self._looks.items() if now - last <= _memory_seconds(count)
             }
             self._sweep_at = 2 * len(self._looks) + _SPARE
+
+
+def _memory_seconds(looks: int) -> float:
+    return _MEMORY * _quiet(max(looks, 1))
 
 
 def _quiet(looks: int) -> float:

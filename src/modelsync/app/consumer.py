@@ -152,7 +152,7 @@ class Consumer:
                 failures, self._check_due = 0, float("-inf")  # what was asked for in vain can be had now
             self._health.worked("receive")
             for message in messages:
-                self._accept(message)
+                self._accept(message, crowded=len(messages) == _BATCH)
 
     def _room(self) -> bool:
         """Whether more can be worked on, and kept from others meanwhile."""
@@ -176,16 +176,16 @@ class Consumer:
             jitter=random.random(),  # noqa: S311 - no secret
         )
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: Message, *, crowded: bool) -> None:
         events = parse_events(message.body)
         if isinstance(events, Unparsable):
-            self._mark(self._locate_all(events.events), None)
+            self._mark(self._locate_all(events.events, crowded), None)
             self._reject(message, events)
             return
         hidden_until = self._clock.monotonic() + self._queue.visibility_seconds
         # The body is not needed again.
         delivery = Delivery(replace(message, body=""), hidden_until, self._looked_at, self._settle)
-        found = self._locate_all(events)
+        found = self._locate_all(events, crowded)
         delivery.expect(set(found))
         with self._changed:
             due = self._heartbeat_due if self._held else float("inf")
@@ -206,11 +206,11 @@ class Consumer:
                 claim=claim,
             )
 
-    def _locate_all(self, events: Iterable[ObjectEvent]) -> dict[ModelId, News]:
+    def _locate_all(self, events: Iterable[ObjectEvent], crowded: bool) -> dict[ModelId, News]:  # noqa: FBT001
         found: dict[ModelId, News] = {}
         for event in events:
             self._locate(event, found)
-        return found
+        return {model: replace(news, crowded=True) for model, news in found.items()} if crowded else found
 
     def _locate(self, event: ObjectEvent, found: dict[ModelId, News]) -> None:
         if event.bucket != self._options.bucket:

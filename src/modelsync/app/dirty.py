@@ -41,15 +41,16 @@ class Claim(Protocol):
 class News:
     """What an event tells of a model. `at`: when its change was made, in seconds since the epoch, if it says so.
 
-    `commit`: the change is one of the commit file.
+    `commit`: the change is one of the commit file. `crowded`: the event came with many others.
     """
 
     at: float | None = None
     commit: bool = False
+    crowded: bool = False
 
     def and_also(self, other: News) -> News:
         """Two events as one, of the time of the older."""
-        return News(_earliest(self.at, other.at), self.commit or other.commit)
+        return News(_earliest(self.at, other.at), self.commit or other.commit, self.crowded or other.crowded)
 
 
 @dataclass
@@ -147,9 +148,8 @@ class DirtyModels:
 
     def _quiet_seconds(self, model: ModelId, news: News, now: float) -> float:
         running = self._running.get(model)
-        return self._churn.quiet_seconds(
-            model, news.commit, now, running=running is not None and news.commit in running.kinds
-        )
+        looking = running is not None and news.commit in running.kinds
+        return self._churn.quiet_seconds(model, news.commit, now, running=looking, crowded=news.crowded)
 
     def take(self, beat: Beat) -> Work | None:
         """Wait for a model that is due and take it, beating meanwhile; None once the queue is closed."""
