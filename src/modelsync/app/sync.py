@@ -63,6 +63,7 @@ from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Write
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
+_ATTEND_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class SyncOptions:
 
     source: str
     space: SpaceRules = field(default_factory=SpaceRules)
+
+
+@dataclass
+class _Attention:
+    """When a running download is next held against the bucket, on the clock's monotonic scale."""
+
+    due: float
 
 
 class ModelSync:
@@ -220,7 +228,8 @@ class ModelSync:
         if (refuse := self._vetting.expect(build)) is not None:
             return self._refuse(work, refuse, snapshot, writer)
         staging = writer.stage(build.revision)
-        context = replace(context, attend=lambda: self._attend(work, snapshot))
+        attention = _Attention(self._clock.monotonic() + _ATTEND_SECONDS)
+        context = replace(context, attend=lambda: self._attend(work, snapshot, attention))
         try:
             records = self.bring(build, staging, context)
         except VerificationFailed as error:
@@ -276,18 +285,22 @@ class ModelSync:
         if (record.signer, record.unsigned) != (current.signer, current.unsigned):
             self._tell(work, current.revision, verdict)
 
-    def _attend(self, work: Work, snapshot: Snapshot) -> None:
+    def _attend(self, work: Work, snapshot: Snapshot, attention: _Attention) -> None:
         """See, during a download, whether a new commit supersedes it.
+
+        An event that tells of it may come to another replica, or to none: without one it is asked for now and then.
 
         Raises:
             ObjectChanged: it does; what was downloaded stays in staging.
         """
-        if not work.new_commit.is_set():
+        told, now = work.new_commit.is_set(), self._clock.monotonic()
+        if not told and (snapshot.commit is None or now < attention.due):
             return
+        attention.due = now + _ATTEND_SECONDS
         work.new_commit.clear()
         if snapshot.commit is None:
             raise ObjectChanged("a commit file came during the download")
-        with suppress(TryAgain):  # the event asks for another look after this sync
+        with suppress(TryAgain):  # whatever it is, another look follows
             self._store.head(snapshot.commit)
 
     def _manifest(

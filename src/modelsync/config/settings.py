@@ -79,8 +79,12 @@ class Settings(BaseModel):
         Note("A commit file whose files have not come for so long is told in /health; it goes on waiting for them."),
     ] = 3600.0  # fmt: skip
     reconcile_interval_seconds: Annotated[
-        float, Field(ge=0), Note("Time between full comparisons with the bucket; 0: only the one at start.")
-    ] = 300.0
+        float, Field(ge=0),
+        Note(
+            "Time between full comparisons with the bucket, give or take 10 % so that replicas part; 0: only the one at"
+            " start. SIGHUP compares at once."
+        ),
+    ] = 300.0  # fmt: skip
 
     # Work
     sync_workers: Annotated[int, Field(ge=1, le=64), Note("Models synced at once.")] = 2

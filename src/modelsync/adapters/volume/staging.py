@@ -321,7 +321,8 @@ class LocalStaging:
     def reduce(self, wanted: Collection[RelPath]) -> None:
         """Remove what an earlier attempt staged and these files have no use for."""
         if not self._anew:
-            self.present(wanted)
+            with volume_errors("tidy staging"):
+                self._leave_only(wanted)
 
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name."""
