@@ -39,8 +39,8 @@ test: install ## All tests, with branch coverage of the core
 	@./scripts/test-tools.sh ; ./scripts/localstack.sh ; ./scripts/deploy-tools.sh
 	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
 
-terraform-test: install ## Apply deploy/aws to an emulator and run a worker on it (terraform with its AWS provider)
-	$(BIN)/pytest tests/deploy/apply.py
+terraform-test: install ## Plan deploy/aws, apply it to an emulator and run a worker on it (terraform with its AWS provider)
+	$(BIN)/pytest tests/deploy/test_terraform.py tests/deploy/apply.py
 
 fuzz: install ## Throw inputs at the readers of hostile input, for SECONDS=60 each
 	@./scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)

@@ -5,21 +5,24 @@ cd "$(dirname "$0")"
 PATH="$PATH:$PWD/.cache/deploy-tools/bin" # kubernetes-validate, where the tests have put it
 
 readonly NAME="worker-model-sync-tts"
+readonly HOST='[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?'
+readonly PATH_PART='[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*' # of an image's name
+readonly NO_NAMESPACE="{apiVersion: v1, kind: Namespace, metadata: {name: any}, \$patch: delete}"
 
 usage() {
   cat <<END
 usage: ./deploy.sh -e dev|prod [options]
 
-  -e ENV        the overlay: deploy/kubernetes/overlays/ENV
+  -e ENV        the overlay: deploy/kubernetes/overlays/ENV; dev, prod, or one of yours
   -b            build the image first
   -p            push it (needs -r)
   -d            dry run: render and check, change nothing; show the difference if the cluster answers
   -r REGISTRY   where the image is; without it as the overlay says
   -t TAG        the image's tag; without it as the overlay says, or with -b or -p the commit's (git describe)
-  -n NAMESPACE  instead of the overlay's
+  -n NAMESPACE  instead of the overlay's; it must be there, and stays as it is
   -c CONTEXT    kubectl's context; without it the current one
   -w SECONDS    how long to wait for the rollout (300); 0: do not wait
-  -y            do not ask before prod
+  -y            do not ask (without it everything but dev is asked for)
   -h            this text
 
 CONTAINER_TOOL names what builds and pushes (docker, or else podman), BASE_IMAGE the image to build on.
@@ -47,12 +50,14 @@ environment="" build="" push="" dry="" registry="" tag="" namespace="" context="
 
 parse() {
   while getopts ":e:bpdr:t:n:c:w:yh" option; do
+    # What a pipeline's variable was to hold, and what follows a value that was forgotten.
+    case "$option${OPTARG-}" in [erntcw] | [erntcw]-*) misused "-$option needs a value, and has '$OPTARG'" ;; esac
     case "$option" in
       e) environment="$OPTARG" ;;
       b) build=yes ;;
       p) push=yes ;;
       d) dry=yes ;;
-      r) registry="${OPTARG%/}" ;;
+      r) registry="$OPTARG" ;;
       t) tag="$OPTARG" ;;
       n) namespace="$OPTARG" ;;
       c) context="$OPTARG" ;;
@@ -65,14 +70,16 @@ parse() {
   done
   shift $((OPTIND - 1))
   [ $# -eq 0 ] || misused "'$1' is no option"
-  case "$environment" in dev | prod) ;; *) misused "say where to: -e dev or -e prod" ;; esac
+  [ -n "$environment" ] || misused "say where to: -e dev or -e prod"
+  fits "-e $environment is no name of an overlay" "$environment" '[A-Za-z0-9][A-Za-z0-9._-]*'
+  overlay="deploy/kubernetes/overlays/$environment"
+  [ -f "$overlay/kustomization.yaml" ] || misused "-e $environment: there is no $overlay"
   fits "-w $wait_seconds is no number of seconds" "$wait_seconds" '[0-9]+'
-  fits "-r $registry is no registry" "$registry" '([A-Za-z0-9][A-Za-z0-9._:/-]*)?'
+  fits "-r $registry is no registry, such as registry.example:5000/tts" "$registry" "($HOST(:[0-9]+)?(/$PATH_PART)*/?)?"
+  registry="${registry%/}"
   fits "-t $tag is no tag of an image" "$tag" '([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?'
   fits "-n $namespace is no name of a namespace" "$namespace" '([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?'
   [ -z "$push" ] || [ -n "$registry" ] || misused "-p needs a registry to push to: -r"
-  overlay="deploy/kubernetes/overlays/$environment"
-  [ -f "$overlay/kustomization.yaml" ] || fail "$overlay is not there: run this in a checkout of the project"
 }
 
 fits() { # SENTENCE VALUE PATTERN
@@ -92,14 +99,28 @@ choose_container_tool() {
   need "$tool" "build and push the image (CONTAINER_TOOL names another one)"
 }
 
-name_by_commit() { # as releases are named: without a v
+# As releases are named, without a v. Changes that no commit has are part of it: nodes keep the image that they have of it.
+name_by_commit() {
   need git "name the image by its commit (or name it by -t)"
-  tag="$(git describe --tags --always --dirty)" || fail "this is no git checkout: name the image by -t"
+  local files
+  tag="$(git describe --tags --always)" || fail "this is no git checkout: name the image by -t"
+  files="$(tree)" || fail "git cannot tell whether there are changes: name the image by -t"
   tag="${tag#v}"
-  case "$environment/$tag" in
-    prod/*-dirty) fail "there are changes that no commit has: commit them, or name the image by -t" ;;
-  esac
+  if [ "$files" != "$(git rev-parse 'HEAD^{tree}')" ]; then
+    [ "$environment" = dev ] || fail "there are changes that no commit has: commit them, or name the image by -t"
+    tag="$tag-dirty-${files:0:10}"
+  fi
 }
+
+# A digest of the files as they are now: those that git knows, and new ones of the program.
+tree() (
+  mkdir -p .cache
+  index="$(mktemp -d .cache/index.XXXXXX)"
+  trap 'rm -rf "$index"' EXIT
+  export GIT_INDEX_FILE="$PWD/$index/index"
+  git read-tree HEAD && git add --update \
+    && git ls-files -z --others --exclude-standard src | git update-index -z --add --stdin && git write-tree
+)
 
 rendered() { # DIRECTORY
   if has kustomize; then kustomize build "$1"; else kubectl kustomize "$1"; fi >"$manifests" \
@@ -134,7 +155,11 @@ render() {
     case "${path##*/}" in *:*) path="${path%:*}" ;; esac
     {
       echo "resources: [../../$overlay]"
-      [ -z "$namespace" ] || echo "namespace: \"$namespace\""
+      if [ -n "$namespace" ]; then
+        echo "namespace: \"$namespace\""
+        # It may be somebody else's, with labels of its own.
+        echo "patches: [{target: {kind: Namespace}, patch: '$NO_NAMESPACE'}]"
+      fi
       echo "images: [{name: \"$path\"${registry:+, newName: \"$registry/$NAME\"}${tag:+, newTag: \"$tag\"}}]"
     } >"$work/kustomization.yaml"
     rendered "$work"
@@ -156,11 +181,20 @@ answers() {
 }
 
 plan() {
-  echo "$NAME → $environment, namespace $namespace, context ${context:-that kubectl chooses}"
+  echo "$NAME → $environment, namespace $namespace, context ${context:-that kubectl chooses}${dry:+: dry run}"
   [ -z "$build" ] || echo "  build   $image"
   [ -z "$push" ] || echo "  push    $image"
   echo "  deploy  $image: $(grep -c '^kind:' "$manifests") objects of $overlay"
-  [ "$wait_seconds" = 0 ] || echo "  wait    $wait_seconds s for the rollout, then show the health"
+  [ -n "$dry" ] || [ "$wait_seconds" = 0 ] || echo "  wait    $wait_seconds s for the rollout, then show the health"
+}
+
+# A namespace that is not to be made must be there. Who may not see namespaces goes on: `apply` will tell.
+check_namespace() {
+  ! grep -q '^kind: Namespace$' "$manifests" || return 0
+  local found
+  found="$(kube get namespace "$namespace" --ignore-not-found --output name 2>/dev/null)" || return 0
+  [ -n "$found" ] \
+    || fail "there is no namespace $namespace, and this deployment makes none: 'kubectl create namespace $namespace'"
 }
 
 # Its standard output is the manifests alone.
@@ -187,10 +221,10 @@ difference() {
 }
 
 confirm() {
-  [ "$environment" = prod ] && [ -z "$yes" ] || return 0
-  [ -t 0 ] || fail "prod wants a yes, and there is no terminal to ask at: give -y; nothing was changed"
+  [ "$environment" != dev ] && [ -z "$yes" ] || return 0
+  [ -t 0 ] || fail "$environment wants a yes, and there is no terminal to ask at: give -y; nothing was changed"
   local answer=""
-  read -r -p "Deploy this to prod? [y/N] " answer || true
+  read -r -p "Deploy this to $environment? [y/N] " answer || true
   case "$answer" in y | Y | yes) ;; *) fail "not deployed: nothing was changed" ;; esac
 }
 
@@ -243,6 +277,7 @@ main() {
     exit 0
   fi
   answers || fail "the cluster does not answer: 'kubectl cluster-info' tells why, and -c names another context"
+  check_namespace
   difference
   confirm
   make_image

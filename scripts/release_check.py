@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+IMAGE_TAG = re.compile(r"^ *newTag: [\"']?([^\"'\s]+)", re.MULTILINE)
 VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 
 
-def problems(tag: str, package: str, changelog: str) -> list[str]:
+def problems(tag: str, package: str, changelog: str, image_tags: Mapping[str, str]) -> list[str]:
     """What speaks against a release.
 
     Args:
         tag: the git tag, `v` and the version.
         package: the text of `src/modelsync/__init__.py`.
         changelog: the text of CHANGELOG.md.
+        image_tags: which image each kustomization runs.
 
     Returns:
         A sentence for each problem; none: it can be released.
@@ -31,6 +34,11 @@ def problems(tag: str, package: str, changelog: str) -> list[str]:
     unreleased = re.search(r"^## Unreleased\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if unreleased and "\n- " in f"\n{unreleased[1]}":
         result.append("CHANGELOG.md has entries under Unreleased: move them below the version")
+    result += [
+        f"{file} runs the image of {image_tag}: it must be {version}"
+        for file, image_tag in image_tags.items()
+        if image_tag not in {version, "latest"}
+    ]
     return result
 
 
@@ -39,7 +47,12 @@ def main() -> int:
         sys.stderr.write("usage: python scripts/release_check.py vX.Y.Z\n")
         return 2
     package = (ROOT / "src" / "modelsync" / "__init__.py").read_text()
-    found = problems(sys.argv[1], package, (ROOT / "CHANGELOG.md").read_text())
+    image_tags = {
+        str(path.relative_to(ROOT)): tag
+        for path in sorted(ROOT.glob("deploy/kubernetes/**/kustomization.yaml"))
+        for tag in IMAGE_TAG.findall(path.read_text())
+    }
+    found = problems(sys.argv[1], package, (ROOT / "CHANGELOG.md").read_text(), image_tags)
     for problem in found:
         sys.stderr.write(f"release_check: {problem}\n")
     return 1 if found else 0

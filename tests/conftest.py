@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from modelsync.demo.emulator import ENVIRONMENT, Emulator, Place
 from support.localstack import LocalStack, of_this_run
+from support.required import VARIABLE
 from support.rights import heed_file_modes
 
 # No deadline: a busy machine is no failure. Derandomised: a run can be repeated.
@@ -22,11 +23,16 @@ settings.load_profile("modelsync")
 settings.register_profile("search", deadline=None, derandomize=False, max_examples=10_000, print_blob=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that writes golden files anew."""
+    parser.addoption("--write-golden", action="store_true", help="write what golden files expect, instead of comparing")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> None:
     """No test may meet the credentials, proxies or certificates of the machine that it runs on."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
+        if name.startswith(("AWS_", "SSL_CERT_", VARIABLE)) or name.lower().endswith("_proxy"):
             del os.environ[name]
     os.environ.update(ENVIRONMENT, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 

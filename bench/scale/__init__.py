@@ -16,7 +16,8 @@ RAW = install.CACHE / "scale.json"
 SETTING = f"""Unchanged objects: {ROUNDS} rounds after one that is not counted, modelsync and its peers in turn: median
 (least-most) of whole processes, start-up included. The client has one core, the server another: nginx on loopback with
 the listing's pages, made up front and worded as S3 words them. modelsync's volume and the peers' tree are in memory.
-Messages: from a queue on loopback, about models that are as the bucket has them, to a worker with default settings."""
+Messages: from a queue on loopback, about weights and commit files of models that all changed just before, to a worker
+with default settings."""
 
 
 def measure() -> str:

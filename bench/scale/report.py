@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bench.scale.compare import Compared
-from bench.scale.messages import MESSAGES, Drained
+from bench.scale.messages import MESSAGES, MODELS, OBJECTS, Drained
 from bench.transfer.peers import Peer
 from bench.transfer.report import label, programs, spread
 from bench.transfer.scenarios import Scenario
@@ -62,5 +62,6 @@ def targets(results: Compared, peers: list[str], drained: Drained | None) -> lis
         Target("1,000,000 objects: wall, to ten times that of 100,000", "s", wall("1m"), 1, 10 * wall("100k")),
         Target("1,000,000 objects: peak RSS, to 200 MiB", "MiB", peak("1m"), 1, 200),
         Target(f"{MESSAGES:,} messages: time, to 2,000 a second", "s", found.seconds, 1, MESSAGES / 2000),
-        Target(f"{MESSAGES:,} messages: listings, to 100", "", found.listings, 1, 100),
+        Target(f"{MESSAGES:,} messages: listings, to two a model", "", found.listings, 1, 2 * MODELS),
+        Target(f"{MESSAGES:,} messages: objects fetched, to those that changed", "", found.downloads, 1, OBJECTS),
     ]

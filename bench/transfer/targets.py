@@ -31,6 +31,13 @@ class Target:
         return f"| {self.what} | {figures} | {verdict} |\n"
 
 
+def target_table(*targets: Target) -> str:
+    """The page's table of these."""
+    return "| | modelsync | to | ratio | at most | |\n|---|---|---|---|---|---|\n" + "".join(
+        target.row() for target in targets
+    )
+
+
 def targets(results: Results, peers: list[str]) -> list[Target]:
     """All targets; a best peer is sought among `peers`."""
 

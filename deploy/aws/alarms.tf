@@ -19,7 +19,7 @@ resource "aws_cloudwatch_metric_alarm" "dead" {
 resource "aws_cloudwatch_metric_alarm" "age" {
   for_each            = local.queues
   alarm_name          = "${var.name}-${each.key}-age"
-  alarm_description   = "Changes wait: no worker reads the queue, or a model cannot be synced."
+  alarm_description   = "Changes wait: no worker reads the queue, a model cannot be synced, or an upload stays incomplete."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateAgeOfOldestMessage"
   dimensions          = { QueueName = aws_sqs_queue.events[each.key].name }

@@ -112,13 +112,21 @@ class StoreThrottled(StoreUnavailable):
 
 
 class StoreDenied(TryAgain):
-    """S3 refuses the credentials or the permission."""
+    """S3 refuses the credentials or the permission; `of_object`: to one object, which says nothing of the others."""
 
     dependency = "s3"
+
+    def __init__(self, message: str, *, of_object: bool = False) -> None:
+        super().__init__(message)
+        if of_object:
+            self.dependency = ""
 
 
 class CredentialsRefused(StoreDenied):
     """S3 does not know the access key, the signature does not fit, or the session has ended."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class QueueUnavailable(TryAgain):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ import pytest
 from support import podman
 from support.pages import show
 from support.podman import UID, Pod
+from support.required import cannot
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _tools() -> None:
     if reason := podman.missing():
-        pytest.skip(reason)
+        cannot("container", reason)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +34,9 @@ def figures(_tools: None) -> Iterator[dict[str, str]]:
     yield measured
     if os.environ.get("FIGURES"):
         table = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in measured.items())
-        show("image.md", "figures", table)
+        commit = podman.run("git", "describe", "--always", "--dirty", "--exclude=*")
+        when = datetime.now(UTC).date().isoformat()
+        show("image.md", "figures", f"{table}\nOf commit {commit}, on {when}.\n\n")
 
 
 @pytest.fixture

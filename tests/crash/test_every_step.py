@@ -18,6 +18,7 @@ from modelsync.core.facts import Outcome
 from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from modelsync.core.retention import RetentionRules
+from modelsync.core.status import told
 from support.crash import DIED, die_before, in_child, names, seen_by_a_reader
 from support.damage import flip
 from support.world import World
@@ -260,3 +261,111 @@ def test_death_while_a_model_is_refused_leaves_the_refusal_or_nothing(tmp_path: 
         assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
         shutil.rmtree(base)
     assert step > 15, "the steps were really counted"
+
+
+CACHE = RetentionRules(keep=0, stale_seconds=0, evict_current=True)
+ROOM = 64 << 10
+
+
+def test_death_while_a_model_is_evicted_leaves_it_whole_or_evicted(tmp_path: Path) -> None:
+    """Its link goes, the record says why, its files go: the next one who needs room does what is left of that."""
+    template = tmp_path / "template"
+    template.mkdir()
+
+    def cached(base: Path) -> World:
+        made = World(base, store=FakeStore(), concurrency=1, retention=CACHE)
+        made.upload("alice", V1)
+        return made
+
+    def publish() -> None:
+        assert cached(template).sync("alice").outcome is Outcome.SUCCESS
+
+    assert in_child(publish) == 0
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        shutil.copytree(template, base, symlinks=True)
+
+        def work(base: Path = base, step: int = step) -> None:
+            made = cached(base)
+            made.clock.advance(100)
+            die_before(step)
+            assert made.collector.make_room(ROOM, lambda: None)
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+        seen = seen_by_a_reader(base)
+        assert seen in ([None] if ended == 0 else [V1, None]), f"step {step}"
+
+        def recover(base: Path = base, seen: dict[str, bytes] | None = seen) -> None:
+            made = cached(base)
+            made.clock.advance(200)
+            while made.compare()[0]:
+                made.sync("alice")
+            made.collector.make_room(ROOM, lambda: None)
+            made.collect()
+            assert seen_by_a_reader(base) is None
+            current = made.volume.published(ModelId("alice")).current
+            assert current is not None
+            if seen is None or current.evicted:
+                assert made.sync("alice").outcome is Outcome.NOOP, "it comes back when it is asked for"
+            assert not [name for name in names(base) if ".tmp-" in name]
+            assert not os.listdir(made.home("alice") / "revisions")
+            assert made.sync("alice", wanted=True).outcome is Outcome.SUCCESS
+
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen_by_a_reader(base) == V1, f"step {step}"
+        shutil.rmtree(base)
+    assert step > 8, "the steps were really counted"
+
+
+def test_death_while_a_model_is_forgotten_leaves_a_record_that_says_so_or_nothing(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+
+    def keeper(base: Path) -> World:
+        rules = DeletionRules(grace_seconds=0)
+        made = World(base, store=FakeStore(), rules=rules, retention=RetentionRules(keep=0, stale_seconds=0))
+        made.upload("bob", V1)
+        return made
+
+    def publish() -> None:
+        made = keeper(template)
+        made.upload("alice", V1)
+        assert {made.sync(model).outcome for model in ("alice", "bob")} == {Outcome.SUCCESS}
+        made.remove("alice")
+        made.sync("alice")  # the tombstone
+        assert made.sync("alice").outcome is Outcome.SUCCESS
+
+    assert in_child(publish) == 0
+    step, ended = 0, DIED
+    while ended == DIED:
+        step += 1
+        base = tmp_path / f"volume-{step}"
+        shutil.copytree(template, base, symlinks=True)
+
+        def work(base: Path = base, step: int = step) -> None:
+            made = keeper(base)
+            made.clock.advance(100)
+            die_before(step)
+            made.collector.make_room(ROOM, lambda: None)
+
+        ended = in_child(work)
+        assert ended in {0, DIED}, f"step {step}"
+
+        def recover(base: Path = base) -> None:
+            made = keeper(base)
+            made.clock.advance(200)
+            made.compare()
+            made.collect()
+            if (made.home("alice") / "current.json").exists():  # the death came before its last revision went
+                assert os.listdir(made.home("alice") / "revisions")
+                made.collector.make_room(ROOM, lambda: None)
+            assert not told(made.volume.published(ModelId("alice")), None), "nothing tells of it any more"
+            left = made.home("alice")
+            assert not left.exists() or os.listdir(left) in ([], ["writer.lock"])
+
+        assert in_child(recover) == 0, f"recovery after step {step}"
+        shutil.rmtree(base)
+    assert step > 10, "the steps were really counted"

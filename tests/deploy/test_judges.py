@@ -57,6 +57,19 @@ def test_manifests_are_what_the_last_four_versions_of_kubernetes_take(tmp_path: 
     assert set(re.findall(r"schema for kind (\w+)", told)) <= OF_OTHERS, told
 
 
+def test_so_are_those_that_the_page_shows(tmp_path: Path) -> None:
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    blocks = [
+        block
+        for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        if "kustomize" not in block
+    ]
+    assert len(blocks) == 2
+    (tmp_path / "page.yaml").write_text("---\n".join(blocks))
+    answer = run([tool("kubernetes-validate"), "--strict", "--quiet", tmp_path / "page.yaml"])
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
 def test_an_unknown_field_is_refused(tmp_path: Path) -> None:
     validate = tool("kubernetes-validate")
     file = tmp_path / "typing-error.yaml"

@@ -25,6 +25,7 @@ from support.manifests import (
     modelsync,
     of_kind,
     pod,
+    rendered,
     the,
     workloads,
 )
@@ -56,6 +57,13 @@ def test_names_are_those_of_the_contract(place: str) -> None:
     cluster_wide = {"Namespace", "PersistentVolume", "PriorityClass"}
     assert {m["metadata"]["namespace"] for m in manifests(place) if m["kind"] not in cluster_wide} == {NAMESPACE}
     assert all(m["metadata"]["labels"]["app.kubernetes.io/name"] == NAME for m in workloads(place))
+
+
+@pytest.mark.parametrize("place", WORKERS)
+def test_another_namespace_is_named_in_one_place(place: str) -> None:
+    """The volume of a node cache waits for a claim of that namespace too."""
+    named = re.findall(r"^ +namespace: (\S+)$", rendered(place, "elsewhere"), re.MULTILINE)
+    assert set(named) == {"elsewhere"}
 
 
 @pytest.mark.parametrize("place", WORKERS)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.manifests import READERS, WORKERS, containers, manifests, of_kind, on_top_of, pod, the, workloads
+from support.manifests import NAME, READERS, WORKERS, containers, manifests, of_kind, on_top_of, pod, the, workloads
 
 ALL = (*WORKERS, *READERS)
 
@@ -46,23 +46,69 @@ READER_POD = {
     "runAsGroup": 10002,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+FIELDS_OF_PODS = {
+    "automountServiceAccountToken", "containers", "enableServiceLinks", "initContainers", "nodeSelector",
+    "priorityClassName", "securityContext", "serviceAccountName", "terminationGracePeriodSeconds",
+    "topologySpreadConstraints", "volumes",
+}  # fmt: skip
+FIELDS_OF_CONTAINERS = {
+    "args", "command", "env", "envFrom", "image", "imagePullPolicy", "livenessProbe", "name", "ports", "readinessProbe",
+    "resources", "restartPolicy", "securityContext", "startupProbe", "volumeMounts",
+}  # fmt: skip
+"""No others: each of them is looked at below, or gives nothing."""
+ACCOUNTS = {"examples/tts": None, "examples/tts-init": "tts", "examples/tts-sidecar": "tts"}
+CLAIM: dict[str, Any] = {
+    "name": "models", "persistentVolumeClaim": {"claimName": "worker-model-sync-tts-models-pvc"},
+}  # fmt: skip
+OWN_DISK = {"name": "models", "emptyDir": {"sizeLimit": "20Gi"}}
+VOLUMES = {
+    "examples/tts": [CLAIM],
+    "examples/tts-init": [OWN_DISK],
+    "examples/tts-sidecar": [OWN_DISK, {"name": "modelsync-tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+}
+VOLUMES_OF_WORKERS = [CLAIM, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+SERVICE = {
+    "ports": [{"name": "http", "port": 8080, "targetPort": "http"}],
+    "selector": {"app.kubernetes.io/name": NAME},
+}
 OUT = {
-    ("169.254.20.10/32", 53),
-    ("kube-system", 53),
-    ("0.0.0.0/0 without 169.254.0.0/16", 443),
-    ("::/0 without fe80::/10, fd00:ec2::/32", 443),
-    ("169.254.170.23/32", 80),
-    ("fd00:ec2::23/128", 80),
+    ("169.254.20.10/32", "53/UDP"),
+    ("169.254.20.10/32", "53/TCP"),
+    ("kube-system", "53/UDP"),
+    ("kube-system", "53/TCP"),
+    ("0.0.0.0/0 without 169.254.0.0/16", "443/TCP"),
+    ("::/0 without fe80::/10, fd00:ec2::/32", "443/TCP"),
+    ("169.254.170.23/32", "80/TCP"),
+    ("fd00:ec2::23/128", "80/TCP"),
 }
 MORE_OUT = {
-    "components/instance-role": {("169.254.169.254/32", 80)},
-    "components/kubernetes-notify": {("anywhere", 6443)},
+    "components/instance-role": {("169.254.169.254/32", "80/TCP")},
+    "components/kubernetes-notify": {("anywhere", "6443/TCP")},
 }
 
 
 @pytest.mark.parametrize("place", ALL)
 def test_nothing_is_made_but_what_is_listed_here(place: str) -> None:
     assert {manifest["kind"] for manifest in manifests(place)} <= KINDS | MORE_KINDS.get(place, set())
+
+
+@pytest.mark.parametrize("place", ALL)
+def test_pods_say_nothing_but_what_is_looked_at_here(place: str) -> None:
+    spec = pod(place)
+    assert spec.keys() <= FIELDS_OF_PODS
+    assert spec.get("serviceAccountName") == ACCOUNTS.get(place, NAME)
+    for container in containers(spec):
+        assert container.keys() <= FIELDS_OF_CONTAINERS
+
+
+@pytest.mark.parametrize("place", ALL)
+def test_the_worker_alone_reads_a_secret_and_only_its_own(place: str) -> None:
+    maps = [{"configMapRef": {"name": manifest["metadata"]["name"]}} for manifest in of_kind(place, "ConfigMap")]
+    secret = {"secretRef": {"name": NAME, "optional": True}}
+    for container in containers(pod(place)):
+        sources = maps if place in READERS else [*maps, secret]
+        assert container.get("envFrom", []) == (sources if container["name"] == "modelsync" else [])
+        assert all(variable.keys() == {"name", "value"} for variable in container.get("env", ()))
 
 
 @pytest.mark.parametrize("place", ALL)
@@ -139,8 +185,7 @@ def test_nothing_can_be_written_to_but_the_volume_and_a_bounded_tmp(place: str) 
             assert writable <= {"/models", "/tmp"}
         else:
             assert writable == set(), "readers cannot change what they read"
-    for volume in spec["volumes"]:
-        assert "persistentVolumeClaim" in volume or volume.get("emptyDir", {}).get("sizeLimit"), volume
+    assert spec["volumes"] == VOLUMES.get(place, VOLUMES_OF_WORKERS)
 
 
 @pytest.mark.parametrize("place", ALL)
@@ -154,24 +199,26 @@ def test_containers_have_bounds_and_no_links_to_other_services(place: str) -> No
 
 @pytest.mark.parametrize("place", WORKERS)
 def test_the_worker_reaches_nothing_but_this(place: str) -> None:
-    policies = [policy["spec"] for policy in of_kind(place, "NetworkPolicy")]
-    ways = {way for policy in policies for rule in policy.get("egress", ()) for way in _ways(rule)}
+    policies = {policy["metadata"]["name"]: policy["spec"] for policy in of_kind(place, "NetworkPolicy")}
+    ways = {way for policy in policies.values() for rule in policy.get("egress", ()) for way in _ways(rule)}
     assert ways == OUT | MORE_OUT.get(place, set())
-    assert "Egress" in policies[0]["policyTypes"]
+    assert policies[NAME]["policyTypes"] == ["Ingress", "Egress"], "what is not named is open"
 
 
-def _ways(rule: dict[str, Any]) -> Iterator[tuple[str, int]]:
+def _ways(rule: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for port in rule["ports"]:
+        last = f"-{port['endPort']}" if "endPort" in port else ""
+        at = f"{port['port']}{last}/{port.get('protocol', 'TCP')}"
         for peer in rule.get("to", [{}]):
             if "ipBlock" in peer:
                 block = peer["ipBlock"]
                 without = f" without {', '.join(block['except'])}" if "except" in block else ""
-                yield block["cidr"] + without, port["port"]
+                yield block["cidr"] + without, at
             elif "namespaceSelector" in peer:
                 assert peer["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
-                yield peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"]
+                yield peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], at
             else:
-                yield "anywhere", port["port"]
+                yield "anywhere", at
 
 
 @pytest.mark.parametrize("place", WORKERS)
@@ -179,7 +226,7 @@ def test_the_worker_is_reached_by_monitoring_and_its_own_namespace_alone(place: 
     rules = [rule for policy in of_kind(place, "NetworkPolicy") for rule in policy["spec"].get("ingress", ())]
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     assert rules == [{"from": [{"podSelector": {}}, monitoring], "ports": [{"port": 8080, "protocol": "TCP"}]}]
-    assert the(place, "Service")["spec"].get("type", "ClusterIP") == "ClusterIP"
+    assert the(place, "Service")["spec"] == SERVICE
 
 
 def test_a_new_namespace_enforces_the_same() -> None:
@@ -214,6 +261,9 @@ def test_a_breach_of_the_standard_is_seen(path: tuple[str | int, ...], value: ob
 RIGHTS = test_pods_and_containers_have_no_more_rights_than_these
 WRITABLE = test_nothing_can_be_written_to_but_the_volume_and_a_bounded_tmp
 PERMITTED = test_only_the_notifying_worker_may_ask_kubernetes
+OUTSIDE = test_the_worker_reaches_nothing_but_this
+FIELDS = test_pods_say_nothing_but_what_is_looked_at_here
+SECRETS = test_the_worker_alone_reads_a_secret_and_only_its_own
 REACHED = test_the_worker_is_reached_by_monitoring_and_its_own_namespace_alone
 CONTAINER_AT = "/spec/template/spec/containers/0"
 ROLE = {
@@ -248,12 +298,26 @@ def _patch(path: str, value: object, kind: str = "Deployment", change: str = "ad
         (_patch("/spec/template/spec/automountServiceAccountToken", value=True), PERMITTED),
         ({"resources": [ROLE]}, PERMITTED),
         ({"resources": [ROLE | {"kind": "ClusterRole"}]}, test_nothing_is_made_but_what_is_listed_here),
+        (_patch("/spec/template/spec/volumes/1/emptyDir/sizeLimit", "100Gi"), WRITABLE),
+        (_patch("/spec/template/spec/volumes/0/persistentVolumeClaim/claimName", "another"), WRITABLE),
+        (_patch("/spec/template/spec/serviceAccountName", "another"), FIELDS),
+        (_patch("/spec/template/spec/shareProcessNamespace", value=True), FIELDS),
+        (_patch(f"{CONTAINER_AT}/volumeDevices", [{"name": "models", "devicePath": "/dev/xvda"}]), FIELDS),
+        (_patch(f"{CONTAINER_AT}/lifecycle", {"postStart": {"exec": {"command": ["sh"]}}}), FIELDS),
+        (_patch(f"{CONTAINER_AT}/envFrom/-", {"secretRef": {"name": "another"}}), SECRETS),
         (
-            _patch("/spec/egress/-", {"ports": [{"port": 22}]}, "NetworkPolicy"),
-            test_the_worker_reaches_nothing_but_this,
+            _patch(
+                f"{CONTAINER_AT}/env", [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "another", "key": "x"}}}]
+            ),
+            SECRETS,
         ),
+        (_patch("/spec/egress/-", {"ports": [{"port": 22}]}, "NetworkPolicy"), OUTSIDE),
+        (_patch("/spec/egress/1/ports/-", {"port": 443, "protocol": "UDP"}, "NetworkPolicy"), OUTSIDE),
+        (_patch("/spec/egress/1/ports/0/endPort", 65535, "NetworkPolicy"), OUTSIDE),
+        (_patch("/spec/policyTypes", ["Egress"], "NetworkPolicy"), OUTSIDE),
         (_patch("/spec/ingress/-", {}, "NetworkPolicy"), REACHED),
         (_patch("/spec/type", "LoadBalancer", "Service"), REACHED),
+        (_patch("/spec/externalIPs", ["192.0.2.1"], "Service"), REACHED),
     ],
 )
 def test_a_change_that_adds_something_is_seen(
@@ -276,5 +340,5 @@ def test_a_reader_that_may_write_is_seen(tmp_path: Path) -> None:
 
 def test_no_change_is_no_breach(tmp_path: Path) -> None:
     place = on_top_of("overlays/prod", tmp_path)
-    for judge in (PERMITTED, RIGHTS, WRITABLE, REACHED, test_the_worker_reaches_nothing_but_this):
+    for judge in (PERMITTED, RIGHTS, WRITABLE, REACHED, OUTSIDE, FIELDS, SECRETS):
         judge(place)

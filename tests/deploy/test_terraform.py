@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelsync.demo.emulator import Emulator
 from support.policies import documented, grants, words
-from support.terraform import Terraform
+from support.terraform import Terraform, settings
 
 ROOT_MODULE = """
 module "direct" {
@@ -46,6 +47,14 @@ module "theirs" {
   manage_notification = false
 }
 """
+
+
+def test_a_configuration_that_is_not_there_is_not_asked_for(tmp_path: Path) -> None:
+    there = {"HOME": "/root", "TF_CLI_CONFIG_FILE": str(tmp_path / "rc")}
+    assert settings(there) == {"HOME": "/root"}
+    (tmp_path / "rc").touch()
+    assert settings(there) == there
+
 
 Planned = dict[str, list[dict[str, Any]]]
 

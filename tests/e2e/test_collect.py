@@ -54,3 +54,36 @@ def test_gc_says_what_it_would_do_and_does_it_without_a_bucket(setting: Setting,
     assert "readers see it" in done.stdout
     assert setting.read("alice") == version(2)
     assert "keep    alice" in setting.command("gc", **rules).stdout
+
+
+def test_a_model_that_was_evicted_comes_back_when_it_is_asked_for(setting: Setting, bucket: Any) -> None:
+    """Once by the API, once by command; neither events nor comparisons bring it back. There is room for one of two."""
+    cache = {
+        "EVICT_CURRENT": "lru",
+        "VOLUME_BUDGET_BYTES": str(500 << 10),
+        "STALE_REVISION_SECONDS": "0",
+        "API_TOKEN": "s" * 32,
+    }
+    weights = {model: os.urandom(300 << 10) for model in ("alice", "bob")}
+    worker = setting.start(**cache)
+    worker.wait_ready()
+
+    def sees(model: str) -> bool:
+        return not os.path.lexists(setting.base / other[model]) and setting.read(model) == {
+            "model.onnx": weights[model]
+        }
+
+    other = {"alice": "bob", "bob": "alice"}
+    for number, model in enumerate(weights, 1):
+        put_voice(bucket, model, {"model.onnx": weights[model]})
+        worker.wait_published(number)
+    assert sees("bob")
+    assert worker.get("/api/v1/models/alice")[1]["state"] == "evicted"
+    assert setting.command("sync", **cache).returncode == 0
+    assert sees("bob"), "nobody asked for the other by its name"
+    worker.post("/api/v1/models/alice/sync", cache["API_TOKEN"])
+    worker.wait_published(3)
+    assert sees("alice")
+    back = setting.command("sync", "bob", **cache)
+    assert back.returncode == 0, back.stderr
+    assert sees("bob")

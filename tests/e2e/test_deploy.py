@@ -16,10 +16,14 @@ import yaml
 
 from fakes import cluster
 from support.checkout import CONTEXT, DIFF, HEALTH, NAME, Checkout, make
+from support.manifests import kustomize
 from support.pages import show, shown
+from support.required import cannot
 from support.worker import Setting
 
 ROOT = Path(__file__).parents[2]
+NO_NAMESPACE = {"other": {"first": ""}}
+"""One that is named by -n is not made."""
 KUBE = f"kubectl --context {CONTEXT} --namespace voice-tts"
 
 
@@ -47,7 +51,7 @@ def test_dev_is_shown_applied_waited_for_and_asked_for_its_health(checkout: Chec
     assert done.stdout.endswith(HEALTH)
     assert done.stderr.splitlines() == [
         f"{NAME} → dev, namespace voice-tts, context {CONTEXT}",
-        f"  deploy  {NAME}:dev: 2 objects of deploy/kubernetes/overlays/dev",
+        f"  deploy  {NAME}:dev: 3 objects of deploy/kubernetes/overlays/dev",
         "  wait    300 s for the rollout, then show the health",
     ]
     assert list((checkout.root / ".cache").iterdir()) == []
@@ -114,7 +118,9 @@ def test_a_dry_run_renders_and_changes_nothing(checkout: Checkout, options: str,
     name, _, tag = image.rpartition(":")
     done = checkout.deploy(f"{options} -d")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == cluster.MANIFEST.format(name=name, tag=tag, namespace=namespace)
+    assert done.stdout == cluster.manifests(name=name, tag=tag, namespace=namespace, **NO_NAMESPACE.get(namespace, {}))
+    assert f", context {CONTEXT}: dry run\n" in done.stderr
+    assert "rollout" not in done.stderr
     assert "no cluster answers: no difference is shown\n" in done.stderr
     assert checkout.calls() == []
 
@@ -130,7 +136,7 @@ def test_a_dry_run_needs_no_kubectl_where_kustomize_is(checkout: Checkout) -> No
     checkout.remove("kubectl")
     checkout.add("kustomize")
     done = checkout.deploy("-e dev -d -t 1")
-    assert done.stdout == cluster.MANIFEST.format(name=NAME, tag="1", namespace="voice-tts")
+    assert done.stdout == cluster.manifests(name=NAME, tag="1", namespace="voice-tts")
 
 
 def test_a_dry_run_checks_the_schemas_where_it_can(checkout: Checkout) -> None:
@@ -140,6 +146,22 @@ def test_a_dry_run_checks_the_schemas_where_it_can(checkout: Checkout) -> None:
     checkout.rules(**{"kubernetes-validate": (1, "")})
     done = checkout.deploy("-e dev -d")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "deploy.sh: the manifests are not valid")
+
+
+def test_a_namespace_that_is_named_must_be_there(checkout: Checkout) -> None:
+    checkout.rules(**{"kubectl get namespace": (0, "")})
+    done = checkout.deploy("-e dev -n other")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "deploy.sh: there is no namespace other, and this deployment makes none: 'kubectl create namespace other'",
+    )
+    assert checkout.calls() == []
+    assert checkout.deploy("-e dev").returncode == 0, "the overlay makes its own"
+
+
+def test_who_may_not_see_namespaces_may_deploy(checkout: Checkout) -> None:
+    checkout.rules(**{"kubectl get namespace": (1, "")})
+    assert checkout.deploy("-e dev -n other").returncode == 0
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("\n", 1), ("\x04", 1)])
@@ -199,14 +221,20 @@ def test_no_difference_is_told(checkout: Checkout) -> None:
     ("options", "message"),
     [
         ("", "say where to: -e dev or -e prod"),
-        ("-e staging", "say where to: -e dev or -e prod"),
+        ("-e staging", "-e staging: there is no deploy/kubernetes/overlays/staging"),
+        ("-e ../base", "-e ../base is no name of an overlay"),
         ("-e dev -p", "-p needs a registry to push to: -r"),
         ("-e dev -w soon", "-w soon is no number of seconds"),
         ("-e dev -t a/b", "-t a/b is no tag of an image"),
-        ('-e dev -r "x', '-r "x is no registry'),
+        *(
+            (f"-e dev -r '{wrong}'", f"-r {wrong} is no registry, such as registry.example:5000/tts")
+            for wrong in ('"x', "http://x", "REG/Upper", "a//b", "a:", "a:b", "a/b/-c", "a/b:1", ".a", "a/b@c", "/")
+        ),
         ("-e dev -n Voice", "-n Voice is no name of a namespace"),
         ("-e dev -x", "there is no option -x"),
         ("-e dev -t", "-t needs a value"),
+        *((f"-e dev -{option} ''", f"-{option} needs a value, and has ''") for option in "etcnrw"),
+        ("-e dev -c -n other", "-c needs a value, and has '-n'"),
         ("-e dev now", "'now' is no option"),
     ],
 )
@@ -252,6 +280,35 @@ def test_prod_gets_no_image_of_changes_that_no_commit_has(checkout: Checkout) ->
     assert checkout.calls() == []
 
 
+def test_each_change_that_no_commit_has_is_an_image_of_its_own(checkout: Checkout) -> None:
+    """A node keeps the image that it has of a name."""
+
+    def tag() -> str:
+        done = checkout.deploy("-e dev -b -w 0")
+        assert done.returncode == 0, done.stderr
+        return re.findall(r"^  build   .*:(\S+)$", done.stderr, re.MULTILINE)[0]
+
+    assert tag() == "0.2.0"
+    with (checkout.root / "deploy.sh").open("a") as script:
+        script.write("# changed\n")
+    one = tag()
+    assert one.startswith("0.2.0-dirty-")
+    assert tag() == one, "the same files are the same image"
+    (checkout.root / "src").mkdir()
+    (checkout.root / "src" / "new.py").touch()
+    two = tag()
+    (checkout.root / "src" / "new.py").write_text("# changed\n")
+    assert len({one, two, tag()}) == 3
+
+
+def test_an_overlay_of_ones_own_is_asked_for_like_prod(checkout: Checkout) -> None:
+    overlays = checkout.root / "deploy" / "kubernetes" / "overlays"
+    shutil.copytree(overlays / "prod", overlays / "mine")
+    done = checkout.deploy("-e mine")
+    assert "mine wants a yes, and there is no terminal to ask at: give -y" in done.stderr
+    assert checkout.deploy("-e mine", "y\n").returncode == 0
+
+
 def test_the_help_is_the_options(checkout: Checkout) -> None:
     done = checkout.deploy("-h")
     assert done.returncode == 0
@@ -263,14 +320,15 @@ def test_the_help_is_the_options(checkout: Checkout) -> None:
 @pytest.mark.parametrize("overlay", sorted(path.name for path in ROOT.glob("deploy/kubernetes/overlays/*")))
 def test_the_projects_own_overlays_are_rendered(overlay: str, tmp_path: Path) -> None:
     if reason := cannot_render():
-        pytest.skip(reason)
+        cannot("manifests", reason)
     options = ["-e", overlay, "-d", "-t", "1.2.3", "-r", "mirror.example/tts", "-n", "elsewhere"]
     here = os.environ | {"KUBECONFIG": str(tmp_path / "none")}
     done = subprocess.run(
         [ROOT / "deploy.sh", *options], env=here, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    manifests = [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest["kind"] != "Namespace"]
+    manifests = list(yaml.safe_load_all(done.stdout))
+    assert "Namespace" not in {manifest["kind"] for manifest in manifests}, "it is somebody else's"
     assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"elsewhere"}
     [deployment] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
@@ -288,6 +346,9 @@ def cannot_render() -> str | None:
 
 
 def test_the_transcript_in_the_docs_is_a_run(checkout: Checkout) -> None:
+    checkout.take("kustomize", kustomize())
+    shutil.rmtree(checkout.root / "deploy/kubernetes")
+    shutil.copytree(ROOT / "deploy/kubernetes", checkout.root / "deploy/kubernetes")
     run = checkout.transcript("-e prod -b -p -r registry.example/tts -y")
     text = textwrap.indent(run, "    ")
     if os.environ.get("TRANSCRIPT"):

@@ -8,12 +8,13 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from modelsync import __version__
-from support.distribution import ROOT, command, uv
+from support.distribution import ROOT, build, command, uv
 from support.formats.tensors import voice
 
 
@@ -24,6 +25,20 @@ def test_the_sdist_builds_a_wheel_with_everything_and_nothing_else(wheel: Path) 
         assert archive.read(license_) == (ROOT / "LICENSE").read_bytes()
     listed = command("git", "ls-files", "--cached", "--others", "--exclude-standard", "src").split()
     assert names == {name.removeprefix("src/") for name in listed}
+
+
+def test_the_wheel_that_is_released_is_the_one_that_is_tested(wheel: Path, tmp_path: Path) -> None:
+    """`make build` makes it from the checkout, the tests from the sdist: byte for byte the same."""
+    build("wheel", ROOT, tmp_path)
+    [released] = tmp_path.iterdir()
+    assert (released.name, released.read_bytes()) == (wheel.name, wheel.read_bytes())
+
+
+def test_the_sdist_has_no_tests_which_need_more_than_it_has(wheel: Path) -> None:
+    with tarfile.open(wheel.with_name(f"modelsync-{__version__}.tar.gz")) as archive:
+        parts = {name.split("/")[1] for name in archive.getnames()}
+    assert "src" in parts
+    assert not parts & {"tests", "bench", "scripts", "deploy"}
 
 
 def test_the_wheel_and_the_lock_sync_in_a_bare_environment(

@@ -74,48 +74,100 @@ def test_three_workers_download_each_object_once(
     assert sum(worker.metric("sync_total", outcome="success") for worker in workers) == 2 * len(VOICES)
 
 
+class Fleet:
+    """Workers that are killed, beside one that goes on: nothing but events tells it of what the dead left."""
+
+    def __init__(self, setting: Setting, bucket: Any, proxy: Proxy, workers: list[Worker]) -> None:
+        self._setting = setting
+        self._bucket = bucket
+        self._proxy = proxy
+        self.workers = workers
+        self.kills = 0
+        self.uploaded: Counter[str] = Counter()
+
+    def put(self, number: int, *voices: str) -> None:
+        """Upload a version of some voices."""
+        for voice in voices:
+            put_voice(self._bucket, voice, version(voice, number))
+            self.uploaded.update(f"/{self._bucket.name}/{voice}/{name}" for name in version(voice, number))
+
+    def busy_with(self, event: str, voice: str) -> Worker | None:
+        return next((worker for worker in self.workers if told(worker, event, model=voice)), None)
+
+    def kill(self, victim: Worker) -> None:
+        victim.end(signal.SIGKILL)
+        self.workers.remove(victim)
+        self.kills += 1
+
+    def second(self) -> Worker:
+        """A worker that is ready, beside the one that goes on, which stands still until `go_on`."""
+        made = self._setting.start()
+        until(lambda: told(made, "reconcile finished"), "a comparison")
+        assert told(made, "reconcile finished")[0]["changed"] == 0
+        self.workers.append(made)
+        self.workers[0].send(signal.SIGSTOP)
+        return made
+
+    def go_on(self, number: int, *voices: str) -> None:
+        """Let the one that is left learn by events alone of everything."""
+        self.workers[0].send(signal.SIGCONT)
+        until(lambda: shows(self._setting, number, *voices), f"version {number} of {voices}, by the one that is left")
+        until(lambda: self._bucket.messages() == (0, 0), "the messages' deletion")
+
+    def repeated(self) -> int:
+        """How many files were asked for more than once a version, over all files."""
+        gets = Counter(urlsplit(target).path for method, target in self._proxy.requests if method == "GET")
+        return sum(max(gets[path] - count, 0) for path, count in self.uploaded.items())
+
+
 def test_no_event_is_lost_and_no_read_torn_while_workers_are_killed(
     setting: Setting, bucket: Any, proxy: Proxy, workers: list[Worker]
 ) -> None:
     reader = Reader(setting.base / "bob", whole)
     reader.start()
-
-    def busy_with(event: str, voice: str) -> Worker | None:
-        return next((worker for worker in workers if told(worker, event, model=voice)), None)
-
-    def kill(victim: Worker) -> None:
-        victim.end(signal.SIGKILL)
-        workers.remove(victim)
+    fleet = Fleet(setting, bucket, proxy, workers)
 
     # In mid-download.
     proxy.hold_after_bytes = 64 << 10
-    put_voice(bucket, "alice", version("alice", 1))
-    kill(until(lambda: proxy.held.is_set() and busy_with("downloading", "alice"), "a download"))
+    fleet.put(1, "alice")
+    fleet.kill(until(lambda: proxy.held.is_set() and fleet.busy_with("downloading", "alice"), "a download"))
     assert list((setting.base / ".modelsync/models/alice/staging").iterdir())
     proxy.release()
     until(lambda: shows(setting, 1, "alice"), "the dead worker's voice")
 
     # Right after a publication, with messages in hand: the last one learns of everything by events alone.
-    for voice in VOICES:
-        put_voice(bucket, voice, version(voice, 2))
-    kill(until(lambda: busy_with("published", "bob"), "a publication"))
-    until(lambda: shows(setting, 2, *VOICES), "all voices, by the one that is left")
-    workers.append(setting.start())
-    until(lambda: told(workers[-1], "reconcile finished"), "a comparison")
-    assert told(workers[-1], "reconcile finished")[0]["changed"] == 0
+    fleet.put(2, *VOICES)
+    fleet.kill(until(lambda: fleet.busy_with("published", "bob"), "a publication"))
+    fleet.go_on(2, *VOICES)
 
-    # Each in turn, while voices change.
-    for number in (3, 4):
-        before = os.readlink(setting.base / "bob")
-        for voice in VOICES:
-            put_voice(bucket, voice, version(voice, number))
-        until(partial(leads_elsewhere, setting.base / "bob", before), "a switch")
-        kill(workers[0])
-        workers.append(setting.start())
-    until(lambda: shows(setting, 4, *VOICES), "the last version of all voices")
-    until(lambda: bucket.messages() == (0, 0), "the messages' deletion")
+    # Between a publication and the deletion of its messages, or just after it.
+    victim = fleet.second()
+    fleet.put(3, *VOICES)
+    until(lambda: told(victim, "published", model="carol"), "a publication")
+    fleet.kill(victim)
+    fleet.go_on(3, *VOICES)
+
+    # Received, and waiting for the rest of the upload.
+    victim = fleet.second()
+    bucket.put("dave/model.onnx", version("dave", 4)["model.onnx"])
+    until(lambda: bucket.messages() == (0, 1), "the message's receipt")
+    fleet.kill(victim)
+    fleet.put(4, *VOICES)
+    fleet.go_on(4, *VOICES)
+
+    # In the midst of its shutdown.
+    victim = fleet.second()
+    before = os.readlink(setting.base / "bob")
+    fleet.put(5, *VOICES)
+    until(partial(leads_elsewhere, setting.base / "bob", before), "a switch")
+    victim.send(signal.SIGTERM)
+    until(lambda: told(victim, "stopping") or victim.process.poll() is not None, "the signal to be noticed")
+    fleet.kill(victim)
+    fleet.go_on(5, *VOICES)
+
     seen = reader.stop()
     assert (seen.torn, seen.errors) == (0, 0)
     assert len(seen.revisions) >= 3, "the reader was really reading while it changed"
+    assert fleet.repeated() <= fleet.kills, "a worker that dies loses what its one connection was at"
     assert not list((setting.base / ".modelsync").rglob("staging")), "nothing is left over"
     assert not list((setting.base / ".modelsync/models").rglob(".tmp-*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import urllib.error
@@ -139,6 +140,25 @@ def test_a_revision_that_is_not_on_the_volume_any_more_comes_from_the_versioned_
     assert setting.command("verify").returncode == 0
     assert setting.command("sync").returncode == 0
     assert setting.read("alice") == version(1), "it is pinned"
+
+
+def test_a_rollback_by_command_makes_room_for_what_it_fetches(setting: Setting, bucket: Any) -> None:
+    bucket.s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
+    rules = {"KEEP_REVISIONS": "9", "STALE_REVISION_SECONDS": "0", "VOLUME_BUDGET_BYTES": str(750 << 10)}
+    home = setting.base / ".modelsync/models"
+    weights = {}
+    for model, number in (("alice", 1), ("alice", 2), ("bob", 1), ("bob", 2)):
+        weights[model, number] = os.urandom(200 << 10)
+        put_voice(bucket, model, {"model.onnx": weights[model, number]})
+        assert setting.command("sync", model, **rules).returncode == 0
+        if (model, number) == ("alice", 2):
+            [old] = json.loads((home / "alice/current.json").read_bytes())["previous"]
+            shutil.rmtree(home / "alice/revisions" / old["revision"])
+    ended = setting.command("rollback", "alice", "--to", old["revision"], **rules)
+    assert ended.returncode == 0, ended.stderr
+    assert setting.read("alice") == {"model.onnx": weights["alice", 1]}
+    assert len(os.listdir(home / "bob/revisions")) == 1
+    assert setting.read("bob") == {"model.onnx": weights["bob", 2]}
 
 
 def test_without_versions_it_is_told_in_one_sentence(setting: Setting, bucket: Any) -> None:

@@ -88,6 +88,25 @@ def test_sigterm_parks_the_download_returns_the_message_and_a_restart_resumes(
     until(lambda: bucket.messages() == (0, 0), "the message's deletion")
 
 
+def test_sigterm_returns_untouched_messages_while_a_download_goes_on(
+    setting: Setting, bucket: Any, proxy: Proxy
+) -> None:
+    worker = setting.start(SETTLE_SECONDS="0", SYNC_WORKERS="1")
+    worker.wait_ready()
+    proxy.hold_after_bytes = 1 << 20
+    bucket.put("alice/model.onnx", LARGE[: 8 << 20])
+    until(proxy.held.is_set, "the download")
+    bucket.put("bob/model.onnx", b"weights")
+    until(lambda: bucket.messages() == (0, 2), "both messages to be received")
+    worker.send(signal.SIGTERM)
+    until(lambda: bucket.messages() == (1, 1), "the message that nobody is at", seconds=10)
+    assert worker.process.poll() is None
+    proxy.release()
+    assert worker.process.wait(30) == 0
+    assert setting.read("alice") == {"model.onnx": LARGE[: 8 << 20]}
+    assert bucket.messages() == (1, 0)
+
+
 def test_sigterm_lets_a_short_download_finish(setting: Setting, bucket: Any, proxy: Proxy) -> None:
     worker = setting.start(SETTLE_SECONDS="0")
     worker.wait_ready()

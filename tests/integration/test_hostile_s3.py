@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -17,7 +18,11 @@ import pytest
 
 from fakes import hostile_s3
 from fakes.hostile_s3 import S3
+from modelsync.app.dirty import DirtyModels
+from modelsync.app.worker import Worker
 from modelsync.core.facts import Outcome
+from modelsync.core.health import Status
+from modelsync.core.names import ModelId
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import MIB, Span
 from modelsync.demo.upload import commit_file
@@ -342,3 +347,21 @@ def test_a_clock_of_long_ago_makes_nobody_wait_for_long(world: HostileWorld, s3:
 def test_an_object_that_was_removed_is_told_as_changed(world: HostileWorld) -> None:
     with pytest.raises(ObjectChanged, match=r"^S3 answered 404 NoSuchKey to ask for 'alice/gone.onnx'$"):
         world.client.head(RemoteObject("alice/gone.onnx", 1, "e", 0.0))
+
+
+def test_one_object_that_may_not_be_read_leaves_the_bucket_healthy(world: HostileWorld) -> None:
+    world.put(SMALL)
+    world.put(OLD, model="bob")
+    world.s3.fault("GET", hostile_s3.refuse(403, "AccessDenied"), key=WEIGHTS)
+    worker = Worker(world.dirty, world.sync_models, world.observe)
+    for model in ("bob", "alice", "bob"):
+        world.dirty.mark(ModelId(model), why="test")
+        stop = threading.Event()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.dirty, "done", lambda *_, **__: world.dirty.close())
+            worker.run(stop, lambda: None)
+        world.dirty = worker._dirty = DirtyModels(world.clock)
+        assert world.board.checks()["s3"].status is Status.HEALTHY
+    status, reason = world.board.checks()["sync"].status, world.board.checks()["sync"].reason
+    assert status is Status.DEGRADED
+    assert reason.startswith("alice: S3 answered 403 AccessDenied")

@@ -181,3 +181,32 @@ def test_an_interval_of_nothing_means_once(world: World) -> None:
 
     alone(world, 0.0).run(draining, beat)
     assert len(world.told(ReconcileFinished)) == 1
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "later"])
+def test_a_comparison_whose_syncs_outlast_the_interval_counts_unless_it_is_the_first(
+    world: World,
+    before: bool,  # noqa: FBT001
+) -> None:
+    """The first one tells that there is something to read; a later one how old the view of the bucket is."""
+    if before:
+        world.volume.record_reconciled(world.compare()[1])
+        world.clock.advance(1000)
+    world.upload("alice", V1)  # nobody syncs it
+    start, stop = world.clock.now(), threading.Event()
+
+    def beat() -> None:
+        if world.clock.now() > start + 1000:
+            stop.set()
+
+    Reconciler(
+        comparison=world.comparison,
+        volume=world.volume,
+        dirty=world.dirty,
+        clock=world.clock,
+        observe=world.observe,
+        interval_seconds=300.0,
+    ).run(stop, beat)
+    found = world.volume.reconciled()
+    assert bool(world.told(ReconcileFinished)) == before
+    assert (found is not None and found.finished_at >= start) == before

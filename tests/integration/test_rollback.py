@@ -15,6 +15,7 @@ import pytest
 
 from fakes.clock import VirtualClock
 from modelsync.adapters.clock import SystemClock
+from modelsync.adapters.volume.files import disk_usage
 from modelsync.app.overrides import Overrides
 from modelsync.app.sightings import Sightings
 from modelsync.core.deletions import DeletionRules
@@ -32,8 +33,10 @@ from modelsync.core.facts import (
 from modelsync.core.manifest import Current, Reconciled
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
+from modelsync.core.parts import MIB
+from modelsync.core.retention import RetentionRules
 from modelsync.core.status import State, view_of
-from modelsync.errors import ModelBusy, NotPossible, Stopped, StoreDenied, StoreUnavailable
+from modelsync.errors import ModelBusy, NoRoom, NotPossible, Stopped, StoreDenied, StoreUnavailable
 from modelsync.ports import Clock
 from support.world import World
 
@@ -69,6 +72,7 @@ def operator(world: World, clock: Clock | None = None) -> Overrides:
     return Overrides(
         volume=world.volume,
         refetch=world.refetcher,
+        make_room=world.collector.make_room,
         clock=clock or SystemClock(),
         observe=lambda _: None,
         by="command",
@@ -289,6 +293,29 @@ def test_a_removed_revision_is_fetched_again_by_its_versions(world: World) -> No
     assert world.volume.manifest(ALICE, first) == manifest
     assert world.verify("alice").findings == ()
     settled(world)
+
+
+def test_what_is_fetched_again_makes_room_as_a_sync_does(tmp_path: Path) -> None:
+    world = World(tmp_path, budget_bytes=5 * MIB + MIB // 2, retention=RetentionRules(keep=9, stale_seconds=0))
+    world.bucket.keeps_versions = True
+    revisions = {}
+    for number, model in ((1, "alice"), (2, "alice"), (1, "bob"), (2, "bob")):
+        world.clock.advance(1)
+        world.upload(model, {"model.onnx": os.urandom(2 * MIB if model == "alice" else MIB)})
+        revisions[model, number] = world.sync(model).revision
+        if (model, number) == ("alice", 2):
+            drop(world, revisions["alice", 1])
+    answer = world.rollback("alice", revisions["alice", 1])
+    assert answer.revision == revisions["alice", 1]
+    assert disk_usage(tmp_path / ".modelsync") <= 5 * MIB + MIB // 2
+    assert len(os.listdir(world.home("bob") / "revisions")) == 1
+    assert world.volume.linked(ModelId("bob")) == revisions["bob", 2]
+    tight = World(tmp_path, store=world.bucket, budget_bytes=3 * MIB, retention=RetentionRules(stale_seconds=0))
+    tight.overrides.unpin(ALICE)
+    drop(tight, revisions["alice", 2])
+    with pytest.raises(NoRoom, match=r"2\.0 MiB are needed"):
+        tight.rollback("alice", revisions["alice", 2])
+    assert tight.volume.linked(ALICE) == revisions["alice", 1]
 
 
 def test_a_file_that_was_not_fetched_but_reused_keeps_its_version(world: World) -> None:

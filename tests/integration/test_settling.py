@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fakes.clock import VirtualClock
+from fakes.queue import FakeQueue
+from fakes.store import FakeStore
 from modelsync.app.dirty import News, Work
 from modelsync.app.result import SyncResult
+from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Outcome, Published, SyncFinished
 from modelsync.core.health import Status
 from modelsync.core.names import ModelId
 from modelsync.errors import ModelSyncError, StoreUnavailable
+from support.replica import Replica
 from support.world import World
 
 V1 = {"model.onnx": b"weights 1", "config.json": b"{}"}
@@ -229,6 +235,39 @@ def test_a_new_commit_supersedes_the_download_of_the_old_one(downloading: World)
     assert world.bucket.calls["get"] <= 7, "commit, config, a part or two; then commit, other, and maybe config"
 
 
+def test_a_new_commit_that_another_replica_hears_of_supersedes_a_download(tmp_path: Path) -> None:
+    """And one that nobody hears of."""
+    clock, bucket = VirtualClock(), FakeStore()
+    bucket.now = clock.now
+    queue = FakeQueue(clock.now)
+    ours, others = (Replica(tmp_path, bucket, queue, clock, DeletionRules()) for _ in range(2))
+    small = {"other.onnx": b"small"}
+
+    def publish(files: dict[str, bytes]) -> None:
+        ours.upload("alice", files)
+        ours.commit("alice", files)
+        key = {"bucket": {"name": "test"}, "object": {"key": "alice/modelsync.json"}}
+        queue.send(json.dumps({"Records": [{"s3": key}]}))
+
+    def publish_again() -> None:
+        publish(small)
+        others.receive()
+        others.work()
+        assert others.told(SyncFinished)[-1].outcome is Outcome.BUSY
+        clock.advance(6)
+
+    publish(LARGE)
+    ours.receive()
+    ours.store.plan("get", None, None, publish_again)
+    ours.work()
+    assert ours.read("alice") == small
+    assert len(ours.told(Published)) == 1
+    assert bucket.calls["head"] >= 1
+    assert bucket.calls["get"] <= 7
+    for replica in (ours, others):
+        replica.fetcher.close()
+
+
 def test_a_first_commit_supersedes_a_download_without_one(tmp_path: Path) -> None:
     world = World(tmp_path, concurrency=1)
     world.upload("alice", LARGE)
@@ -247,3 +286,31 @@ def test_an_event_that_tells_nothing_new_disturbs_no_download(
     assert world.read("alice") == LARGE
     assert world.bucket.calls["list"] == 1
     assert world.bucket.calls["get"] == 7, "commit, config and five parts, each once"
+
+
+def test_a_long_download_costs_a_request_in_five_seconds(downloading: World) -> None:
+    world = downloading
+    world.store.plan("get", *[lambda: world.clock.advance(5)] * 7)
+    assert world.sync("alice").outcome is Outcome.SUCCESS
+    assert 1 <= world.bucket.calls["head"] <= 6
+
+
+def test_what_was_noted_of_a_model_is_forgotten_with_it(world: World) -> None:
+    decider = world.sync_models._decider
+    world.upload("alice", V1)
+    assert settled(world).outcome is Outcome.SUCCESS
+    world.clock.advance(60)
+    world.bucket.remove("alice/config.json")
+    assert world.sync("alice").outcome is Outcome.WAITING
+    assert decider._settling._shrunk
+    assert settled(world).outcome is Outcome.SUCCESS
+    assert world.sync("alice").outcome is Outcome.NOOP
+    assert not decider._settling._shrunk
+    world.commit("alice", V1)
+    world.clock.advance(1)
+    world.upload("alice", {"model.onnx": b"weights 9", "config.json": b"{}"})
+    assert world.sync("alice").outcome is Outcome.WAITING
+    assert decider._unlike_commit
+    world.remove("alice")
+    world.sync("alice")
+    assert not decider._unlike_commit

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from modelsync.adapters.volume.files import disk_usage
+from modelsync.app.result import SyncResult
 from modelsync.app.space import SpaceLedger
-from modelsync.core.facts import Outcome
+from modelsync.core.facts import BytesReused, Outcome
+from modelsync.core.names import RelPath
 from modelsync.core.parts import MIB
+from modelsync.core.retention import RetentionRules
 from modelsync.core.space import Shortage, SpaceRules, shortage
-from modelsync.errors import VolumeFailed
+from modelsync.errors import StoreDenied, VolumeFailed
 from modelsync.ports import Space
 from support.mounts import mounted
 from support.world import World
@@ -59,13 +62,22 @@ class Small:
 
 def test_two_downloads_are_not_promised_the_same_bytes() -> None:
     ledger = SpaceLedger(Small(100), SpaceRules(min_free_bytes=10))  # type: ignore[arg-type]
-    with ledger.reserve(60) as first:
-        with pytest.raises(VolumeFailed, match="60 bytes of them"), ledger.reserve(40):
+    a, b = RelPath("a.onnx"), RelPath("b.onnx")
+    with ledger.reserve({a: 30, b: 30}) as first:
+        with pytest.raises(VolumeFailed, match="60 bytes of them"), ledger.reserve({a: 40}):
             pass
-        first.allocated(30)
-        with ledger.reserve(40):
+        for _ in range(2):  # once is enough
+            first.allocated(a)
+        assert first.left_bytes == 30
+        with ledger.reserve({a: 40}):
             pass
-    with ledger.reserve(90):
+    with ledger.reserve({a: 90}):
+        pass
+
+
+def test_what_takes_no_space_fits_on_a_volume_that_is_too_full_already() -> None:
+    ledger = SpaceLedger(Small(5), SpaceRules(min_free_bytes=10))  # type: ignore[arg-type]
+    with ledger.reserve({RelPath("a.onnx"): 0}), ledger.reserve({}):
         pass
 
 
@@ -119,3 +131,64 @@ def test_space_is_reserved_on_disk(tmp_path: Path) -> None:
         assert os.fstat(file.fileno()).st_blocks * 512 >= 3 * MIB
         with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
             allocate(-1, 1)
+
+
+def versions(world: World, *numbers: int, **files: bytes) -> SyncResult:
+    """Upload versions in which nothing but the config differs; how the last sync ended."""
+    for number in numbers:
+        world.clock.advance(1)
+        world.upload("alice", {name.replace("_", "."): content for name, content in files.items()})
+        world.upload("alice", {"config.json": b"%d" % number})
+        result = world.sync("alice")
+    return result
+
+
+def copying(world: World) -> None:
+    """Where blocks cannot be shared: beside an .onnx file, others are copied."""
+    if world.told(BytesReused)[0].how == "clone":
+        pytest.skip("this file system shares blocks")
+
+
+def test_a_copy_on_the_volume_is_held_against_the_budget_like_a_download(tmp_path: Path) -> None:
+    world = World(tmp_path, budget_bytes=3 * MIB, retention=RetentionRules(keep=2, stale_seconds=0))
+    result = versions(world, 1, 2, model_onnx=b"x", weights_bin=os.urandom(2 * MIB))
+    assert disk_usage(tmp_path / ".modelsync") <= 3 * MIB
+    assert result.outcome is Outcome.ERROR
+    assert "2.0 MiB are needed" in result.reason
+    wider = World(tmp_path, store=world.bucket, budget_bytes=5 * MIB)
+    wider.clock.advance(10)
+    assert versions(wider, 2).outcome is Outcome.SUCCESS
+    copying(wider)
+    assert {fact.how for fact in wider.told(BytesReused)} == {"copy"}
+    assert disk_usage(tmp_path / ".modelsync") <= 5 * MIB
+
+
+def test_a_copy_makes_room_like_a_download(tmp_path: Path) -> None:
+    world = World(tmp_path, budget_bytes=5 * MIB, retention=RetentionRules(keep=9, stale_seconds=0))
+    for number in (1, 2, 3):
+        assert versions(world, number, model_onnx=b"x", weights_bin=bytes(2 * MIB)).outcome is Outcome.SUCCESS
+        assert disk_usage(tmp_path / ".modelsync") <= 5 * MIB
+    copying(world)
+    assert len(os.listdir(world.home("alice") / "revisions")) == 2
+
+
+def test_what_is_linked_needs_no_room_and_the_rest_does(tmp_path: Path) -> None:
+    """The linked file's bytes are not taken for bytes of the others that are there already."""
+    world = World(tmp_path, budget_bytes=4 * MIB)
+    weights = os.urandom(3 * MIB)
+    assert versions(world, 1, model_onnx=weights).outcome is Outcome.SUCCESS
+    assert versions(world, 2).outcome is Outcome.SUCCESS
+    assert disk_usage(tmp_path / ".modelsync") < 4 * MIB
+    refused = versions(world, 3, new_onnx=os.urandom(2 * MIB))
+    assert refused.outcome is Outcome.ERROR
+    assert "2.0 MiB are needed" in refused.reason
+
+
+def test_what_was_staged_for_another_revision_and_is_no_use_makes_room(tmp_path: Path) -> None:
+    world = World(tmp_path, budget_bytes=3 * MIB)
+    world.upload("alice", {"old.onnx": os.urandom(2 * MIB), "model.onnx": b"x"})
+    world.store.plan("get", None, StoreDenied("for now"))
+    assert world.sync("alice").outcome is Outcome.ERROR
+    world.remove("alice")
+    world.upload("alice", {"new.onnx": os.urandom(2 * MIB)})
+    assert world.sync("alice").outcome is Outcome.SUCCESS

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,8 @@ DIFF = f"""\
 """
 RULES = {
     "kubectl config current-context": (0, f"{CONTEXT}\n"),
+    "kubectl get namespace": (0, "namespace/other\n"),
     "kubectl diff": (1, DIFF),
-    "kubectl apply": (0, f"configmap/{NAME} unchanged\ndeployment.apps/{NAME} configured\n"),
     "kubectl rollout": (0, f'deployment "{NAME}" successfully rolled out\n'),
     "kubectl exec": (0, HEALTH),
     "docker build": (0, "Successfully built\n"),
@@ -62,7 +63,7 @@ def make(root: Path) -> Path:
     for tool in ("kubectl", "docker"):
         checkout.add(tool)
     checkout.rules()
-    (root / ".gitignore").write_text("*\n!deploy.sh\n")
+    (root / ".gitignore").write_text("*\n!deploy.sh\n!src/\n!src/**\n")
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com")
     plain = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull}  # signs nothing
     for words in ("init -q", "add deploy.sh", "commit -qm one", "tag v0.2.0"):
@@ -83,6 +84,11 @@ class Checkout:
         stub.write_text(f"#!{sys.executable}\n" + Path(cluster.__file__).read_text())
         stub.chmod(0o755)
 
+    def take(self, tool: str, command: list[str]) -> None:
+        """Put a real program on the PATH, which is called with the words behind a tool's first one."""
+        (self.tools / tool).write_text(f'#!/bin/sh\nshift\nexec {shlex.join(command)} "$@"\n')
+        (self.tools / tool).chmod(0o755)
+
     def remove(self, tool: str) -> None:
         """Take a tool from the PATH."""
         (self.tools / tool).unlink()
@@ -97,7 +103,7 @@ class Checkout:
         """Run deploy.sh; `answer` is typed at its terminal, without one it has no terminal."""
         with typed(answer) as stdin:
             return subprocess.run(
-                ["./deploy.sh", *options.split()],
+                ["./deploy.sh", *shlex.split(options)],
                 cwd=self.root, env={"PATH": str(self.tools)} | more, stdin=stdin, stdout=subprocess.PIPE,
                 stderr=stderr, text=True, check=False, timeout=60,
             )  # fmt: skip
@@ -110,7 +116,7 @@ class Checkout:
         """What the tools were told to do, in order: no questions; temporary directories are called WORK."""
         path = self.tools / "calls"
         lines = [" ".join(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
-        questions = re.compile(r"kubectl kustomize|kustomize build|kubectl config|--raw /version")
+        questions = re.compile(r"kubectl kustomize|kustomize build|kubectl config|--raw /version|get namespace")
         return [re.sub(r"\.cache/deploy\.\w+", "WORK", line) for line in lines if not questions.search(line)]
 
 

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from modelsync.adapters.volume.holdings import lease_taken, remove_holding
-from modelsync.adapters.volume.paths import ModelPaths
+from modelsync.adapters.volume.paths import ModelPaths, revision_in
 from modelsync.core.names import decode
+from modelsync.core.retention import Holding
 
 
 def held(directory: Path) -> bool:
@@ -18,8 +19,8 @@ def held(directory: Path) -> bool:
 
 def collect(directory: Path) -> bool:
     """Remove a revision's directory as the worker does, unless readers see it or have a lease on it."""
-    home, base = directory.parents[1], directory.parents[4]
-    return remove_holding(ModelPaths(base, decode(home.name)), directory.name)
+    paths = ModelPaths(directory.parents[4], decode(directory.parents[1].name))
+    return remove_holding(paths, Holding(paths.model, revision_in(directory.name), directory.name, 0.0))
 
 
 def collect_superseded(base: Path, model: str) -> int:

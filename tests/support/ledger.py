@@ -36,12 +36,16 @@ class State:
         wanted: what readers are to see; None without a weight file, while a commit's files are not there as it
             lists them, and if it lists no weight file.
         listed: the files that a commit file lists, as they are: whoever shows these already has nothing to do.
+        tied: a commit file ties the files together; else only time does.
+        newest: when its newest object was made.
     """
 
     since: float
     listing: Digest | None = None
     wanted: Files | None = None
     listed: Files | None = None
+    tied: bool = False
+    newest: float = 0.0
 
     @property
     def absent(self) -> bool:
@@ -52,9 +56,11 @@ class State:
 class Ledger:
     """Hears of each change in the bucket, then knows what is right."""
 
-    def __init__(self, bucket: FakeStore, naming: Naming) -> None:
+    def __init__(self, bucket: FakeStore, naming: Naming, settle_seconds: float) -> None:
         self._bucket = bucket
         self._naming = naming
+        self._settle_seconds = settle_seconds
+        self._uploads: dict[str, tuple[float, float]] = {}
         self._states: dict[str, list[State]] = {}
         self._agreed: dict[str, int] = {}
 
@@ -72,7 +78,9 @@ class Ledger:
         else:
             have: Files = {file.path: self._bucket.content(file.object.key) for file in snapshot.files}
             commit = None if snapshot.commit is None else self._bucket.content(snapshot.commit.key)
-            states.append(State(self._bucket.now(), snapshot.digest, *self._wanted(have, commit)))
+            wanted, listed = self._wanted(have, commit)
+            tied = snapshot.commit is not None
+            states.append(State(self._bucket.now(), snapshot.digest, wanted, listed, tied, snapshot.newest))
         return len(states) - 1
 
     def _wanted(self, have: Files, commit: bytes | None) -> tuple[Files | None, Files | None]:
@@ -86,8 +94,32 @@ class Ledger:
         return (listed if right else None), listed
 
     def may_be_seen(self, model: str, seen: Files) -> bool:
-        """Whether the model was this at one instant, or a commit file listed exactly this."""
-        return any(state.wanted == seen for state in self.states(model))
+        """Whether a commit file listed exactly this, or the model was this, settled, with no upload in progress."""
+        states = self.states(model)
+        ends = [*(state.since for state in states[1:]), self._bucket.now()]
+        return any(
+            state.wanted == seen and (state.tied or self._settled(model, state, until))
+            for state, until in zip(states, ends, strict=True)
+        )
+
+    def _settled(self, model: str, state: State, until: float) -> bool:
+        begun, ended = self._uploads.get(model, (float("inf"), float("inf")))
+        settled = state.newest + self._settle_seconds
+        return settled <= until and (settled <= begun or ended <= until)
+
+    def is_now(self, model: str, seen: Files) -> bool:
+        """Whether a commit file ever listed exactly this, or the model is this at this moment."""
+        states = self.states(model)
+        return states[-1].wanted == seen or any(state.tied and state.wanted == seen for state in states)
+
+    def upload_began(self, model: str) -> None:
+        """Take note of an upload in progress."""
+        self._uploads.setdefault(model, (self._bucket.now(), float("inf")))
+
+    def upload_ended(self, model: str) -> None:
+        """Take note of its end."""
+        if model in self._uploads:
+            self._uploads[model] = self._uploads[model][0], self._bucket.now()
 
     def agree(self, model: str, seen: Files | None, published: Published) -> None:
         """Take note of the newest state that the volume does justice to now."""

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from support.required import cannot
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -33,30 +34,38 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=os.pathsep.join([str(PLACE / "bin"), str(PLACE / "debian/usr/bin"), os.defpath]))
     found = found or shutil.which(name)
     if found is None:
-        pytest.skip(f"there is no {name}: run scripts/deploy-tools.sh, or install it")
+        cannot("manifests", f"there is no {name}: run scripts/deploy-tools.sh, or install it")
     return found
 
 
 @functools.cache
-def _kustomize() -> list[str]:
+def kustomize() -> list[str]:
+    """What renders a directory; the test is skipped where there is nothing that can."""
     if found := shutil.which("kustomize"):
         return [found, "build"]
     kubectl = tool("kubectl")
     answer = subprocess.run([kubectl, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True)
     version = json.loads(answer.stdout[answer.stdout.index("{") :]).get("kustomizeVersion", "v0")
     if int(version.removeprefix("v").split(".")[0]) < 5:
-        pytest.skip(f"{kubectl} is too old to render components: install kubectl 1.27 or later, or kustomize 5")
+        cannot("manifests", f"{kubectl} is too old to render components: install kubectl 1.27, or kustomize 5")
     return [kubectl, "kustomize"]
 
 
 @functools.cache
-def rendered(place: str) -> str:
-    """YAML of a directory below deploy/kubernetes, or of any other; of a component, together with the prod overlay."""
-    if not place.startswith("components/"):
+def rendered(place: str, namespace: str = "") -> str:
+    """YAML of a directory below deploy/kubernetes, or of any other; of a component, together with the prod overlay.
+
+    Args:
+        place: the directory.
+        namespace: another one than its own.
+    """
+    component = place.removeprefix("components/") if place.startswith("components/") else ""
+    if not component and not namespace:
         return _render(KUBERNETES / place)
     with tempfile.TemporaryDirectory() as directory:
-        used = place.removeprefix("components/") in _in_prod()
-        on_top_of("overlays/prod", Path(directory), components=[] if used else [_relative(place, directory)])
+        added = [_relative(place, directory)] if component and component not in _in_prod() else []
+        below = "overlays/prod" if component else place
+        on_top_of(below, Path(directory), components=added, namespace=namespace or NAMESPACE)
         return _render(Path(directory))
 
 
@@ -77,7 +86,7 @@ def _relative(place: str, directory: str | Path) -> str:
 
 
 def _render(directory: Path) -> str:
-    answer = subprocess.run([*_kustomize(), directory], capture_output=True, text=True, check=False)
+    answer = subprocess.run([*kustomize(), directory], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

@@ -32,7 +32,7 @@ def missing() -> str | None:
         return f"{', '.join(tools)}: not installed"
     if os.geteuid() != 0:
         return "not root, who alone can give a volume to the container's user"
-    if "BASE_IMAGE" not in os.environ and not shutil.which("debootstrap", path=os.environ["PATH"] + ":/usr/sbin"):
+    if not os.environ.get("BASE_IMAGE") and not shutil.which("debootstrap", path=os.environ["PATH"] + ":/usr/sbin"):
         return "debootstrap is not installed, and BASE_IMAGE names no base image"
     return None
 
@@ -66,6 +66,13 @@ def inspect(image: str) -> dict[str, Any]:
     return dict(described)
 
 
+def children(container: str) -> list[int]:
+    """The host's numbers of the children of a container's process 1, zombies too; none while it does not run."""
+    first = run("podman", "inspect", "--format={{.State.Pid}}", container)
+    path = Path(f"/proc/{first}/task/{first}/children")
+    return [int(pid) for pid in path.read_text().split()] if first != "0" else []
+
+
 class Pod(Worker):
     """A container of the image, under the restrictions of Kubernetes; signals go to its process 1."""
 
@@ -82,14 +89,9 @@ class Pod(Worker):
         """Run a command inside."""
         return run("podman", "exec", self.name, *command)
 
-    def pid(self) -> int:
-        """The host's number of the container's process 1."""
-        return int(run("podman", "inspect", "--format={{.State.Pid}}", self.name))
-
     def children(self) -> list[int]:
         """The host's numbers of process 1's children, zombies too."""
-        first = self.pid()
-        return [int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+        return children(self.name)
 
     def written_bytes(self) -> int:
         """What the worker has written so far."""

@@ -137,6 +137,7 @@ class World:
         self.overrides = Overrides(
             volume=self.volume,
             refetch=self.refetcher,
+            make_room=self.collector.make_room,
             clock=self.clock,
             observe=self.observe,
             by="test",

@@ -253,6 +253,9 @@ def test_checksums() -> None:
 
 def test_uploads_and_versioning() -> None:
     holds(judge_uploads(3), "ok", "3 now")
+    holds(judge_uploads(0, "AmazonS3"), "ok", "0 now")
+    holds(judge_uploads(0, "MinIO"), "warning", "exact key only", "commit files")
+    holds(judge_uploads(GONE, "MinIO"), "skipped", "timed out")
     holds(judge_uploads(NotOffered("S3 answered 403")), "warning", "SETTLE_SECONDS", "s3:ListBucketMultipartUploads")
     holds(judge_uploads(GONE), "skipped", "timed out")
     holds(judge_versioning("Enabled"), "ok", "on:")

@@ -158,11 +158,13 @@ class Canned:
         return io.BytesIO(self._data)
 
 
-def refused(status: str, code: str = "", headers: str = "", more: str = "") -> ModelSyncError:
+def refused(
+    status: str, code: str = "", headers: str = "", more: str = "", *, of_object: bool = False
+) -> ModelSyncError:
     body = f"<Error><Code>{code}</Code>{more}</Error>".encode() if code else b""
     response = http.client.HTTPResponse(Canned(status, body, headers))  # type: ignore[arg-type]
     response.begin()
-    return failure(response, what="list the bucket", bucket="models")
+    return failure(response, what="list the bucket", bucket="models", of_object=of_object)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,22 @@ def refused(status: str, code: str = "", headers: str = "", more: str = "") -> M
 def test_a_refusal_is_told_by_what_is_to_be_done(error: ModelSyncError, kind: type, sentence: str) -> None:
     assert type(error) is kind
     assert sentence in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "of_object", "dependency"),
+    [
+        ("AccessDenied", True, ""),
+        ("AccessDenied", False, "s3"),
+        ("KMS.DisabledException", True, ""),
+        ("SignatureDoesNotMatch", True, "s3"),
+        ("RequestTimeTooSkewed", True, "s3"),
+    ],
+)
+def test_the_refusal_of_one_object_says_nothing_of_the_bucket(code: str, of_object: bool, dependency: str) -> None:  # noqa: FBT001
+    error = refused("403 Forbidden", code, of_object=of_object)
+    assert isinstance(error, StoreDenied)
+    assert error.dependency == dependency
 
 
 def test_a_profile_that_does_not_exist_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
+from modelsync.app.failures import Failures
 from modelsync.app.progress import Beat
 from modelsync.core.facts import Fact, HealthChanged, LeasesSeen, ModelEvicted, Published, RevisionRemoved, Unpublished
 from modelsync.core.health import Status
 from modelsync.core.manifest import Current
 from modelsync.core.names import ModelId
-from modelsync.core.retention import Holding, Rank, RetentionRules, Verdict, Why, make_room, retain
+from modelsync.core.retention import (
+    Holding,
+    Holdings,
+    Rank,
+    RetentionRules,
+    Verdict,
+    Why,
+    forgettable,
+    make_room,
+    retain,
+)
 from modelsync.core.space import SpaceRules, shortage
 from modelsync.errors import ModelBusy, VolumeFailed
 from modelsync.ports import Clock, Observer, Volume, Writer
@@ -51,76 +63,59 @@ class Collector:
             with self._lock:
                 self._due[fact.model] = self._clock.monotonic() + self._options.rules.stale_seconds
 
-    def judge(self, models: Iterable[ModelId], *, weigh: bool = False) -> list[Verdict]:
-        """Say what becomes of each directory of these models; `weigh`: with sizes, which takes longer.
+    def judge(self, models: Iterable[ModelId]) -> list[Verdict]:
+        """Say what becomes of each directory of these models.
 
         Raises:
             VolumeFailed: the volume cannot be read.
         """
-        found = [
-            verdict
-            for model in models
-            for verdict in retain(self._volume.holdings(model), self._options.rules, now=self._clock.now())
-        ]
-        return [self._weighed(item) for item in found] if weigh else found
+        return [verdict for model in models for verdict in self._judge(self._volume.holdings(model))]
 
-    def plan(self) -> list[Verdict]:
-        """What `collect` would do now, with what the rules of space ask for, and all sizes.
+    def plan(self) -> tuple[list[Verdict], VolumeFailed | None]:
+        """What `sweep` would do now, with all sizes, and what failed of the models that could not be looked at.
 
         Raises:
             VolumeFailed: the volume cannot be read.
         """
-        verdicts = self.judge(self._volume.models(), weigh=True)
+        failures = Failures()
+        verdicts = self._judge_all(lambda: None, failures, lambda _: True)
         short = self._short()
         freed = sum(item.holding.size_bytes for item in verdicts if item.remove is not None)
-        return make_room(verdicts, short - freed) if short > freed else verdicts
+        return make_room(verdicts, short - freed) if short > freed else verdicts, failures.summary()
 
     def collect(self, models: Iterable[ModelId], beat: Beat) -> list[Verdict]:
         """Remove what the rules say of these models; return what was looked at.
 
         Raises:
-            VolumeFailed: the volume failed.
+            VolumeFailed: the volume failed; of other models than those it names everything is done.
         """
-        verdicts = []
-        for model in models:
-            beat()
-            found = self.judge([model])
-            self._carry_out(found)
-            verdicts += found
+        failures = Failures()
+        verdicts = self._collect(models, beat, failures)
+        failures.tell()
         return verdicts
 
     def make_room(self, bytes_short: int, beat: Beat) -> bool:
         """Remove least recently used revisions until so much is freed; tell whether anything was.
 
+        Models of which the volume fails are passed over: `sweep` tells of them.
+
         Raises:
-            VolumeFailed: the volume failed.
+            VolumeFailed: the volume cannot be read.
         """
-        freed = 0
-        with self._making_room:
-            # More than one round: what two revisions share is freed with the second.
-            while freed < bytes_short:
-                beat()
-                verdicts = [
-                    self._weighed(item) if item.rank or item.leaving or item.remove else item
-                    for item in self.judge(self._volume.models())
-                ]
-                anyway = sum(item.holding.size_bytes for item in verdicts if item.remove)
-                removed = self._carry_out(make_room(verdicts, bytes_short - freed - anyway))
-                freed += sum(held.size_bytes for held in removed)
-                if not removed:
-                    break
-            return freed > 0
+        return self._make_room(bytes_short, beat, Failures())
 
     def sweep(self, beat: Beat) -> list[Verdict]:
         """Collect everywhere, and make the room that the rules of space ask for.
 
         Raises:
-            VolumeFailed: the volume failed.
+            VolumeFailed: the volume failed; of other models than those it names everything is done.
         """
-        verdicts = self.collect(self._volume.models(), beat)
+        failures = Failures()
+        verdicts = self._collect(self._volume.models(), beat, failures)
         self._observe(LeasesSeen(Counter(item.holding.model for item in verdicts if item.holding.leased)))
         if (short := self._short()) > 0:
-            self.make_room(short, beat)
+            self._make_room(short, beat, failures)
+        failures.tell()
         return verdicts
 
     def run(self, stop: threading.Event, beat: Beat) -> None:
@@ -165,44 +160,98 @@ class Collector:
         found = shortage(0, rules, free_bytes=self._volume.space().free_bytes, reserved_bytes=0, used_bytes=used_bytes)
         return found.bytes_short if found else 0
 
-    def _weighed(self, item: Verdict) -> Verdict:
-        return replace(item, holding=self._volume.weigh(item.holding))
+    def _judge(self, found: Holdings) -> list[Verdict]:
+        return retain(found, self._options.rules, now=self._clock.now())
 
-    def _carry_out(self, verdicts: Sequence[Verdict]) -> list[Holding]:
-        """Remove what is to go; return what is gone. A model that is being synced is left for the next time."""
+    def _judge_all(self, beat: Beat, failures: Failures, weigh: Callable[[Verdict], object]) -> list[Verdict]:
+        """Judge all models; fill in size and last use where `weigh` asks for it: that takes longer."""
+        verdicts: list[Verdict] = []
+        for model in self._volume.models():
+            beat()
+            with failures.aside(model):
+                verdicts += [
+                    replace(item, holding=self._volume.weigh(item.holding)) if weigh(item) else item
+                    for item in self.judge([model])
+                ]
+        return verdicts
+
+    def _collect(self, models: Iterable[ModelId], beat: Beat, failures: Failures) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for model in models:
+            beat()
+            with failures.aside(model):
+                found = self._volume.holdings(model)
+                judged = self._judge(found)
+                going = [item for item in judged if item.remove is not None]
+                if going or forgettable(found):
+                    self._carry_out(model, going, failures)
+                verdicts += judged
+        return verdicts
+
+    def _make_room(self, bytes_short: int, beat: Beat, failures: Failures) -> bool:
+        while not self._making_room.acquire(timeout=_BEAT_SECONDS):
+            beat()
+        try:
+            return self._free(bytes_short, beat, failures) > 0
+        finally:
+            self._making_room.release()
+
+    def _free(self, bytes_short: int, beat: Beat, failures: Failures) -> int:
+        """Have go what may go until so much is freed; return how much was."""
+        freed = 0
+        tried: set[tuple[ModelId, str]] = set()
+        # More than one round: what two revisions share is freed with the second, and what did not go, since somebody
+        # is at it or the disk fails, leaves the need to others.
+        while freed < bytes_short:
+            verdicts = [
+                item
+                for item in self._judge_all(beat, failures, lambda item: item.rank or item.leaving or item.remove)
+                if item.leaving or (item.holding.model, item.holding.place) not in tried
+            ]
+            anyway = sum(item.holding.size_bytes for item in verdicts if item.remove)
+            chosen = make_room(verdicts, bytes_short - freed - anyway)
+            going = [item for item in chosen if item.remove is not None]
+            if not going:
+                break
+            tried |= {(item.holding.model, item.holding.place) for item in going}
+            for model, items in groupby(going, key=lambda item: item.holding.model):
+                beat()
+                freed += sum(held.size_bytes for held in self._carry_out(model, list(items), failures))
+        return freed
+
+    def _carry_out(self, model: ModelId, items: Sequence[Verdict], failures: Failures) -> list[Holding]:
+        """Remove what is to go of a model, and its records with the last of it; return what is gone.
+
+        A model that is being synced is left for the next time.
+        """
         removed: list[Holding] = []
-        going = (item for item in verdicts if item.remove is not None)
-        for model, items in groupby(going, key=lambda item: item.holding.model):
-            try:
-                with self._volume.writer(model) as writer:
-                    removed += self._remove(model, list(items), writer)
-            except ModelBusy:
-                continue
+        with failures.aside(model), suppress(ModelBusy), self._volume.writer(model) as writer:
+            for item in items:
+                with failures.aside(model):
+                    removed += self._remove(item, writer)
+            if forgettable(self._volume.holdings(model)):
+                writer.forget()
         return removed
 
-    def _remove(self, model: ModelId, items: Sequence[Verdict], writer: Writer) -> Iterator[Holding]:
+    def _remove(self, item: Verdict, writer: Writer) -> list[Holding]:
         """Under the model's lock: only what may still go."""
-        for item in items:
-            held = item.holding
-            current, fresh = self._again(held)
-            if item.remove is Why.SPACE and fresh.rank is Rank.CURRENT and current is not None:
-                self._evict(current, item, writer)
-                _, fresh = self._again(held)
-            why = fresh.remove or (Why.SPACE if item.remove is Why.SPACE and fresh.rank else None)
-            if why is None or not writer.remove(held.name):
-                continue
-            self._observe(RevisionRemoved(model, held.revision, why, item.reason, held.size_bytes))
-            yield held
-        left = self._volume.holdings(model)
-        if not left.directories and left.current and left.current.unpublished_at and not left.current.evicted:
-            writer.forget()
+        held = item.holding
+        current, fresh = self._again(held)
+        if item.remove is Why.SPACE and fresh.rank is Rank.CURRENT and current is not None:
+            self._evict(current, item, writer)
+            _, fresh = self._again(held)
+        why = fresh.remove or (Why.SPACE if item.remove is Why.SPACE and fresh.rank else None)
+        if why is None or not writer.remove(held):
+            return []
+        self._observe(RevisionRemoved(held.model, held.revision, why, item.reason, held.size_bytes))
+        return [held]
 
     def _again(self, held: Holding) -> tuple[Current | None, Verdict]:
         """The model's record, and what becomes of a directory by now."""
         found = self._volume.holdings(held.model)
-        verdicts = retain(found, self._options.rules, now=self._clock.now())
         gone = Verdict(held, "it is gone")
-        return found.current, next((item for item in verdicts if item.holding.name == held.name), gone)
+        same = (item for item in self._judge(found) if item.holding.place == held.place)
+        return found.current, next(same, gone)
 
     def _evict(self, current: Current, item: Verdict, writer: Writer) -> None:
         """Withdraw what readers see; its files go when those who are at it had their time."""

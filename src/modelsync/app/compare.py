@@ -15,7 +15,7 @@ from modelsync.app.namespace import Namespace
 from modelsync.app.patience import LOOKS, Patience, Retries
 from modelsync.app.progress import Beat
 from modelsync.app.vetting import RulesInForce, no_rules
-from modelsync.core.deletions import DeletionRules, depart
+from modelsync.core.deletions import DeletionRules, depart, lapsed
 from modelsync.core.facts import KeyRefused, ModelAbsent, ModelGone, ModelKnown, RefusalKnown
 from modelsync.core.manifest import Current, Reconciled
 from modelsync.core.names import ModelId, Naming, Refused
@@ -101,8 +101,10 @@ class Comparison:
             if self._differs(item, seen, records, rules):
                 changed += 1
                 mark(item.model, 0.0)
-        departures = self._departures(known - seen, records, rules, beat)
+        departures, leaving = self._departures(known - seen, records, rules, beat)
         found = self._breaker.survey(records, bucket_empty=not seen, now=self._clock.now())
+        for model in leaving if seen else ():
+            mark(model, 0.0)
         for model, departure in departures.items():
             if seen:
                 self._see_off(model, departure, found.held, mark)
@@ -165,17 +167,20 @@ class Comparison:
 
     def _departures(
         self, absent: AbstractSet[ModelId], records: dict[ModelId, Current], rules: InForce, beat: Beat
-    ) -> dict[ModelId, Departure]:
-        """What becomes of the models that readers see and the listing does not have.
+    ) -> tuple[dict[ModelId, Departure], list[ModelId]]:
+        """What becomes of the models that readers see and the listing does not have; and which leave what is no use.
 
         In `records` they count as gone from now on, before their tombstones are written.
         """
         departures: dict[ModelId, Departure] = {}
+        leaving: list[ModelId] = []
         now = self._clock.now()
         for model in sorted(absent):
             beat()
             published = self._volume.published(model)
             departure = depart(published, now=now, rules=self._rules)
+            if lapsed(published):
+                leaving.append(model)
             if published.current is not None:
                 self._known(published.current, rules)
                 records[model] = published.current
@@ -185,7 +190,7 @@ class Comparison:
                 departures[model] = departure
                 if isinstance(departure, Leave) and published.current is not None:
                     records[model] = replace(published.current, gone_since=departure.since)
-        return departures
+        return departures, leaving
 
     def _see_off(self, model: ModelId, departure: Departure, held: str | None, mark: Mark) -> None:
         """Mark a model for its tombstone or its withdrawal; one that is held back is only told of."""

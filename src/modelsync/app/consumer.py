@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from modelsync.app.dirty import DirtyModels, News
 from modelsync.app.progress import Beat
+from modelsync.app.queue_health import Call, QueueHealth
 from modelsync.core.backoff import backoff_seconds
 from modelsync.core.events import ObjectEvent, Unparsable, parse_events
-from modelsync.core.facts import EventHandled, HealthChanged, KeyRefused, MessageUnparsable, Outcome, QueueReceiveFailed
-from modelsync.core.health import Status, queue_check
+from modelsync.core.facts import EventHandled, KeyRefused, MessageUnparsable, Outcome, QueueReceiveFailed
 from modelsync.core.names import Located, ModelId, Naming, Refused, locate
 from modelsync.errors import QueueMissing, QueueUnavailable
 from modelsync.ports import Clock, Message, Observer, Queue
@@ -25,6 +28,11 @@ _BUSY_SECONDS = 3.0
 _UNPARSABLE_SECONDS = 30.0
 _RETURN_CAP_SECONDS = 900.0
 _KEEPER_SECONDS = 1.0
+_CHECK_SECONDS = 300.0
+_CHECK_AGAIN_SECONDS = 60.0
+_PATIENCE_CALLS = 3
+Answer = TypeVar("Answer")
+_NOBODY: AbstractSet[ModelId] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,26 @@ class ConsumerOptions:
 
 
 class Delivery:
-    """One message in hand. It is a claim on each model that its events speak of."""
+    """One message in hand. It is a claim on each model that its events speak of.
+
+    Attributes:
+        message: without its body.
+        outcome: what became of its models.
+        hidden_until: when others can receive it, on the clock's monotonic scale, unless it is extended.
+        lost: others can.
+    """
 
     def __init__(
-        self, message: Message, looked_at: Callable[[ModelId], None], settled: Callable[[Delivery], None]
+        self,
+        message: Message,
+        hidden_until: float,
+        looked_at: Callable[[ModelId], None],
+        settled: Callable[[Delivery], None],
     ) -> None:
         self.message = message
         self.outcome = Outcome.NOOP
+        self.hidden_until = hidden_until
+        self.lost = False
         self._looked_at = looked_at
         self._settled = settled
         self._models: set[ModelId] = set()
@@ -64,11 +85,16 @@ class Delivery:
         """Say which models must be settled before the message may go."""
         self._models = set(models)
 
-    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:
-        """Take note of a sync of one of the models."""
+    def waits_for(self, models: AbstractSet[ModelId]) -> bool:
+        """Whether one of these must be settled yet."""
+        with self._lock:
+            return not self._models.isdisjoint(models)
+
+    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> bool:
+        """Take note of a sync of one of the models; one that is lost comes again, with a claim of its own."""
         self._looked_at(model)
         if not final:
-            return
+            return not self.lost
         with self._lock:
             self._models.discard(model)
             if outcome is Outcome.BUSY or self.outcome is not Outcome.BUSY:
@@ -76,6 +102,7 @@ class Delivery:
             done = not self._models
         if done:
             self._settled(self)
+        return False
 
 
 class Consumer:
@@ -89,12 +116,13 @@ class Consumer:
         self._clock = clock
         self._observe = observe
         self._options = options
+        self._health = QueueHealth(queue, clock, observe, memory_seconds=_RETURN_CAP_SECONDS)
         self._changed = threading.Condition()
         self._held: dict[str, Delivery] = {}
         self._settled: list[Delivery] = []
         self._waiting: set[ModelId] = set()
-        self._heartbeat_due = 0.0
-        self._unreadable_until = float("-inf")
+        self._heartbeat_due = float("inf")
+        self._check_due = clock.monotonic() + (_CHECK_AGAIN_SECONDS if queue.redrives is None else _CHECK_SECONDS)
         self._calls = threading.Lock()
 
     @property
@@ -117,18 +145,23 @@ class Consumer:
             except (QueueUnavailable, QueueMissing) as error:
                 failures += 1
                 self._observe(QueueReceiveFailed(self.name, str(error)))
-                self._health(Status.DEGRADED, str(error))
+                self._health.failed("receive", str(error))
                 self._clock.wait(stop, self._backoff(failures))
                 continue
-            failures = 0
-            unreadable = self._clock.monotonic() < self._unreadable_until
-            self._health(*queue_check("messages are received", redrives=self._queue.redrives, unreadable=unreadable))
+            if failures:
+                failures, self._check_due = 0, float("-inf")  # what was asked for in vain can be had now
+            self._health.worked("receive")
             for message in messages:
-                self._accept(message)
+                self._accept(message, crowded=len(messages) == _BATCH)
 
     def _room(self) -> bool:
+        """Whether more can be worked on, and kept from others meanwhile."""
         with self._changed:
-            return len(self._waiting) < self._options.most_waiting and len(self._held) < self._options.most_held
+            behind = (
+                bool(self._held) and self._clock.monotonic() > self._heartbeat_due + self._queue.visibility_seconds / 4
+            )
+            few = len(self._waiting) < self._options.most_waiting and len(self._held) < self._options.most_held
+            return few and not behind
 
     def _looked_at(self, model: ModelId) -> None:
         with self._changed:
@@ -143,32 +176,41 @@ class Consumer:
             jitter=random.random(),  # noqa: S311 - no secret
         )
 
-    def _accept(self, message: Message) -> None:
-        delivery = Delivery(replace(message, body=""), self._looked_at, self._settle)  # the body is not needed again
-        with self._changed:
-            if not self._held:
-                self._heartbeat_due = self._clock.monotonic() + self._heartbeat_seconds
-            self._held[message.receipt] = delivery
+    def _accept(self, message: Message, *, crowded: bool) -> None:
         events = parse_events(message.body)
         if isinstance(events, Unparsable):
+            self._mark(self._locate_all(events.events, crowded), None)
             self._reject(message, events)
             return
-        found: dict[ModelId, News] = {}
-        for event in events:
-            self._locate(event, found)
+        hidden_until = self._clock.monotonic() + self._queue.visibility_seconds
+        # The body is not needed again.
+        delivery = Delivery(replace(message, body=""), hidden_until, self._looked_at, self._settle)
+        found = self._locate_all(events, crowded)
         delivery.expect(set(found))
         with self._changed:
+            due = self._heartbeat_due if self._held else float("inf")
+            self._heartbeat_due = min(due, self._half_time(delivery))
+            self._held[message.receipt] = delivery
             self._waiting |= found.keys()
+        self._mark(found, delivery)
+        if not found:
+            self._settle(delivery, ignored=True)
+
+    def _mark(self, found: dict[ModelId, News], claim: Delivery | None) -> None:
         for model, news in found.items():
             self._dirty.mark(
                 model,
                 why=f"event from queue {self.name}",
                 delay_seconds=0.0 if news.commit else self._options.settle_seconds,
                 news=news,
-                claim=delivery,
+                claim=claim,
             )
-        if not found:
-            self._settle(delivery, ignored=True)
+
+    def _locate_all(self, events: Iterable[ObjectEvent], crowded: bool) -> dict[ModelId, News]:  # noqa: FBT001
+        found: dict[ModelId, News] = {}
+        for event in events:
+            self._locate(event, found)
+        return {model: replace(news, crowded=True) for model, news in found.items()} if crowded else found
 
     def _locate(self, event: ObjectEvent, found: dict[ModelId, News]) -> None:
         if event.bucket != self._options.bucket:
@@ -191,14 +233,8 @@ class Consumer:
         digest = hashlib.sha256(message.body.encode(errors="surrogatepass")).hexdigest()[:16]
         self._observe(MessageUnparsable(self.name, why.reason, digest))
         self._observe(EventHandled(self.name, "unparsable"))
-        # It comes back within this time, unless somebody removes it.
-        self._unreadable_until = self._clock.monotonic() + _RETURN_CAP_SECONDS + self._queue.visibility_seconds
-        with self._changed:
-            self._held.pop(message.receipt, None)
-        try:
-            self._queue.hide([message], _growing(_UNPARSABLE_SECONDS, message))
-        except (QueueUnavailable, QueueMissing) as error:
-            self._health(Status.DEGRADED, str(error))
+        self._health.unreadable()
+        self._hide([message], _growing(_UNPARSABLE_SECONDS, message), _nothing)
 
     # Keeping
 
@@ -210,18 +246,16 @@ class Consumer:
                 if not self._settled:
                     self._clock.wait_for(self._changed, self._idle_seconds())
             with self._calls:
-                self._flush()
-                self._extend()
+                self._flush(beat)
+                self._extend(beat)
+            self._check()
 
     def _idle_seconds(self) -> float:
         """How long nothing needs to be done, with the lock held."""
-        if not self._held:
-            return _KEEPER_SECONDS
         return min(_KEEPER_SECONDS, max(self._heartbeat_due - self._clock.monotonic(), 0.05))
 
-    @property
-    def _heartbeat_seconds(self) -> float:
-        return self._queue.visibility_seconds / 2
+    def _half_time(self, delivery: Delivery) -> float:
+        return delivery.hidden_until - self._queue.visibility_seconds / 2
 
     def _settle(self, delivery: Delivery, *, ignored: bool = False) -> None:
         outcome = "ignored" if ignored else _ENDINGS[delivery.outcome]
@@ -230,57 +264,125 @@ class Consumer:
             self._settled.append(delivery)
             self._changed.notify_all()
 
-    def _flush(self) -> None:
+    def _flush(self, beat: Beat) -> None:
+        """Delete what is settled and hide what another worker is at.
+
+        Where that fails, they come again after their time-out and are found unchanged then.
+        """
         with self._changed:
             settled, self._settled = self._settled, []
-        busy = [delivery.message for delivery in settled if delivery.outcome is Outcome.BUSY]
+        back: dict[float, list[Message]] = {}
+        for delivery in settled:
+            if delivery.outcome is Outcome.BUSY:
+                back.setdefault(_growing(_BUSY_SECONDS, delivery.message), []).append(delivery.message)
+        for seconds, messages in back.items():
+            self._hide(messages, seconds, beat)
         done = [delivery.message for delivery in settled if delivery.outcome is not Outcome.BUSY]
-        try:
-            for message in busy:
-                self._queue.hide([message], _growing(_BUSY_SECONDS, message))
-            if done:
-                self._queue.delete(done)
-        except (QueueUnavailable, QueueMissing) as error:
-            # They come again after their time-out and are found unchanged then.
-            self._health(Status.DEGRADED, str(error))
+        for _ in self._call("delete", done, self._queue.delete, beat):
+            pass
         with self._changed:
             for delivery in settled:
                 self._held.pop(delivery.message.receipt, None)
 
-    def _extend(self) -> None:
+    def _hide(self, messages: Sequence[Message], seconds: float, beat: Beat) -> None:
+        for _ in self._call("hide", messages, lambda batch: self._queue.hide(batch, seconds), beat):
+            pass
+
+    def _call(
+        self,
+        call: Call,
+        messages: Sequence[Message],
+        make: Callable[[Sequence[Message]], Answer],
+        beat: Beat,
+    ) -> Iterator[tuple[Sequence[Message], Answer | None]]:
+        """Make a call for each batch of messages, beating between; None for a batch that it failed for.
+
+        It is given up once it failed some times in a row: others wait for this thread.
+        """
+        failures = 0
+        for start in range(0, len(messages), _BATCH):
+            batch = messages[start : start + _BATCH]
+            try:
+                answer = make(batch)
+            except (QueueUnavailable, QueueMissing) as error:
+                self._health.failed(call, str(error))
+                failures += 1
+                yield batch, None
+                if failures == _PATIENCE_CALLS:
+                    return
+            else:
+                failures = 0
+                self._health.worked(call)
+                yield batch, answer
+            beat()
+
+    def _extend(self, beat: Beat) -> None:
+        """Hide those for longer whose time is half over, or soon; forget those whose time is over."""
+        visibility_seconds = self._queue.visibility_seconds
+        now = self._clock.monotonic()
         with self._changed:
-            now = self._clock.monotonic()
             if now < self._heartbeat_due:
                 return
-            self._heartbeat_due = now + self._heartbeat_seconds
-            messages = [delivery.message for delivery in self._held.values()]
-        if not messages:
-            return
-        try:
-            lost = self._queue.hide(messages, self._queue.visibility_seconds)
-        except (QueueUnavailable, QueueMissing) as error:
-            self._health(Status.DEGRADED, str(error))
-            return
+            for delivery in [delivery for delivery in self._held.values() if delivery.hidden_until <= now]:
+                self._lose(delivery)
+            due = now + 0.6 * visibility_seconds
+            found = [delivery for delivery in self._held.values() if delivery.hidden_until <= due]
+        messages = [delivery.message for delivery in sorted(found, key=lambda delivery: delivery.hidden_until)]
+        again = None
+        asked = now
+        for batch, lost in self._call(
+            "hide", messages, lambda batch: self._queue.hide(batch, visibility_seconds), beat
+        ):
+            if lost is None:
+                again = asked + min(1.0, visibility_seconds / 10)
+            else:
+                self._extended(batch, {message.receipt for message in lost}, asked + visibility_seconds)
+            asked = self._clock.monotonic()
         with self._changed:
-            for message in lost:
-                self._held.pop(message.receipt, None)
+            next_due = min(map(self._half_time, self._held.values()), default=float("inf"))
+            self._heartbeat_due = next_due if again is None else again
 
-    def release(self) -> None:
-        """Return every message in hand to the queue at once, but those that are settled: they are deleted."""
+    def _extended(self, batch: Sequence[Message], lost: AbstractSet[str], hidden_until: float) -> None:
+        with self._changed:
+            for receipt in [message.receipt for message in batch if message.receipt in self._held]:
+                if receipt in lost:
+                    self._lose(self._held[receipt])
+                else:
+                    self._held[receipt].hidden_until = hidden_until
+
+    def _lose(self, delivery: Delivery) -> None:
+        """Forget a delivery that others may have by now, with the lock held."""
+        delivery.lost = True
+        del self._held[delivery.message.receipt]
+
+    def _check(self) -> None:
+        """Ask for the queue's settings now and then: an operator may change them."""
+        now = self._clock.monotonic()
+        if now < self._check_due:
+            return
+        self._check_due = now + _CHECK_AGAIN_SECONDS
+        with suppress(QueueUnavailable, QueueMissing):  # `receive` tells what is wrong
+            self._queue.check()
+            self._check_due = now + _CHECK_SECONDS
+
+    def release(self, working_on: AbstractSet[ModelId] = _NOBODY) -> None:
+        """Return the messages in hand to the queue at once, but those that are settled: they are deleted.
+
+        Those that wait for a model which is `working_on` are kept.
+        """
         with self._calls:
-            self._flush()
+            self._flush(_nothing)
             with self._changed:
-                messages = [delivery.message for delivery in self._held.values()]
-                self._held.clear()
-            for _ in messages:
+                going = [delivery for delivery in self._held.values() if not delivery.waits_for(working_on)]
+                for delivery in going:
+                    del self._held[delivery.message.receipt]
+            for _ in going:
                 self._observe(EventHandled(self.name, "returned"))
-            try:
-                self._queue.hide(messages, 0)
-            except (QueueUnavailable, QueueMissing) as error:
-                self._health(Status.DEGRADED, str(error))
+            self._hide([delivery.message for delivery in going], 0, _nothing)
 
-    def _health(self, status: Status, reason: str) -> None:
-        self._observe(HealthChanged(f"queue:{self.name}", status, reason))
+
+def _nothing() -> None:
+    """No loop to say that it is alive."""
 
 
 def _growing(base_seconds: float, message: Message) -> float:

@@ -105,6 +105,7 @@ class Decider:
             ModelSyncError: what the commit file or the uploads in progress met on their way.
         """
         snapshot, options = look.snapshot, self._options
+        self._forget(context.model, None if snapshot is None else snapshot.digest)
         if snapshot is None:
             if not options.naming.covers(context.model):
                 return Gone("MODEL_INCLUDE, MODEL_EXCLUDE or MODEL_DEPTH leave it out: what is published stays")
@@ -119,6 +120,8 @@ class Decider:
             rules=self._in_force(),
         )
         if answer is not None:
+            if not isinstance(answer, Wait):
+                self._forget(snapshot.model, None)
             return answer
         try:
             commit = self._commit(snapshot.commit, context) if snapshot.commit else None
@@ -136,6 +139,12 @@ class Decider:
             patiently = self._retries(context)
             return self._settling.hold(decision, snapshot, on_volume, patiently, s3_now=look.at) or decision
         return decision
+
+    def _forget(self, model: ModelId, listing: Digest | None) -> None:
+        """Forget what was noted of a model, unless it is of this listing."""
+        self._settling.forget(model, listing)
+        if self._unlike_commit.get(model, (listing,))[0] != listing:
+            self._unlike_commit.pop(model, None)
 
     def next_commit(self, look: Look, snapshot: Snapshot, path: RelPath) -> Wait:
         """Take note that a file differs from the commit file because the next commit is on its way."""

@@ -9,6 +9,7 @@ from modelsync.app.decide import Decider, Look
 from modelsync.app.dirty import Work
 from modelsync.app.progress import SyncContext
 from modelsync.app.result import SyncResult
+from modelsync.core.deletions import lapsed
 from modelsync.core.facts import ModelBack, ModelGone, Outcome, Unpublished
 from modelsync.core.manifest import Current, Published
 from modelsync.core.names import ModelId
@@ -26,18 +27,19 @@ class Departures:
         self._observe = observe
 
     def back(self, on_volume: Published, look: Look, writer: Writer) -> Published:
-        """Take the tombstone from a model that is in the bucket; return what the volume says then.
+        """Take the tombstone from a model that is in the bucket, withdrawn or not; return what the volume says then.
 
         Raises:
             VolumeFailed: the file system refused.
         """
         current = on_volume.current
-        if current is None or current.gone_since is None or current.unpublished_at is not None:
+        if look.snapshot is None or current is None or current.gone_since is None:
             return on_volume
         current = replace(current, gone_since=None)
         writer.record(current)
-        self._observe(ModelBack(current.model))
-        self._breaker.note(current, look.at)
+        if current.unpublished_at is None:
+            self._observe(ModelBack(current.model))
+            self._breaker.note(current, look.at)
         return replace(on_volume, current=current)
 
     def leave(self, leave: Leave, current: Current, look: Look, writer: Writer) -> SyncResult:
@@ -75,6 +77,15 @@ class Departures:
         self._observe(Unpublished(work.model, end.revision, work.sync_id, end.reason))
         self._breaker.note(gone, look.at)
         return SyncResult(Outcome.SUCCESS, end.reason)
+
+    def lapse(self, on_volume: Published, look: Look, writer: Writer) -> None:
+        """Put on record of a withdrawn model that it is not in the bucket either, whatever it was withdrawn for.
+
+        Raises:
+            VolumeFailed: the file system refused.
+        """
+        if on_volume.current is not None and lapsed(replace(on_volume, leftover=False)):
+            writer.record(replace(on_volume.current, evicted=False, gone_since=look.at))
 
     def held_back(self, model: ModelId, end: Unpublish, now: float, context: SyncContext) -> str | None:
         """Why the model may not be withdrawn at this time by S3's clock, or None.

@@ -75,7 +75,9 @@ class BucketExam:
         elif signature.verdict is not Verdict.OK:
             return BucketReport(signature, clock, tuple(findings), ModelSyncError("the bucket cannot be asked"))
         findings += [
-            bucket.judge_uploads(self._looks.see(self._count_uploads)),
+            bucket.judge_uploads(
+                self._looks.see(self._count_uploads), reached.server if isinstance(reached, bucket.Reached) else ""
+            ),
             bucket.judge_versioning(self._looks.see(self._inspection.versioning)),
         ]
         return BucketReport(signature, clock, tuple(findings), self._looks.see(self._inspection.notification))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from modelsync.app.progress import Beat
 from modelsync.core.facts import Pinned, Published, Unpinned
 from modelsync.core.manifest import Manifest, succeed
 from modelsync.core.manifest import Published as OnVolume
@@ -18,11 +19,14 @@ from modelsync.core.names import ModelId
 from modelsync.core.objects import Digest, Revision
 from modelsync.core.rollback import Impossible, Overridden, Refetch, Restore, Stay, choose
 from modelsync.core.status import told
-from modelsync.errors import ModelBusy, NotPossible, Rejected, Stopped
+from modelsync.errors import ModelBusy, NoRoom, NotPossible, Rejected, Stopped
 from modelsync.ports import Clock, Observer, Volume, Writer
 
 Refetching = Callable[[Manifest, Writer, str, threading.Event], None]
 """Bring a remembered revision back to the volume; told the manifest, the writer, a sync's id and when to stop."""
+
+MakeRoom = Callable[[int, Beat], bool]
+"""As `Collector.make_room`."""
 
 _BUSY_SECONDS = 0.5
 _SHORT = 12  # characters of a revision's name, in words
@@ -45,6 +49,7 @@ class Overrides:
         *,
         volume: Volume,
         refetch: Refetching,
+        make_room: MakeRoom,
         clock: Clock,
         observe: Observer,
         by: str,
@@ -56,6 +61,7 @@ class Overrides:
         Args:
             volume: where the models are.
             refetch: for revisions that are not on the volume any more.
+            make_room: where these do not fit.
             clock: for records, and for waiting.
             observe: told of what is done.
             by: who asks, in words.
@@ -64,6 +70,7 @@ class Overrides:
         """
         self._volume = volume
         self._refetch = refetch
+        self._make_room = make_room
         self._clock = clock
         self._observe = observe
         self._by = by
@@ -79,7 +86,17 @@ class Overrides:
 
         Raises:
             StoreUnavailable, StoreDenied: S3 did not give what is not on the volume any more.
+            NoRoom: it does not fit, whatever may go.
         """
+        try:
+            return self._rollback(model, to)
+        except NoRoom as error:
+            # Without the model's lock: other revisions of its own may have to go.
+            if not self._make_room(error.bytes_short, lambda: None):
+                raise
+            return self._rollback(model, to)
+
+    def _rollback(self, model: ModelId, to: str | None) -> Overridden:
         sync_id = uuid.uuid4().hex[:12]
         with self._writer(model) as writer:
             found = self._volume.published(model)

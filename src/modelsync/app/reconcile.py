@@ -34,9 +34,10 @@ class _Tried:
         with self._lock:
             self._open.add(model)
 
-    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> None:  # noqa: ARG002 - an attempt is enough
+    def tried(self, model: ModelId, outcome: Outcome, *, final: bool) -> bool:  # noqa: ARG002 - an attempt is enough
         with self._lock:
             self._open.discard(model)
+        return False
 
     def left(self) -> int:
         with self._lock:
@@ -138,8 +139,13 @@ class Reconciler:
         patience = self._clock.monotonic() + (self._interval_seconds or float("inf"))
         while tried.left():
             beat()
-            # A download of hours must not keep the next comparison waiting.
-            if self._asked.is_set() or self._clock.monotonic() > patience or self._clock.wait(stop, _FOLLOW_SECONDS):
+            if self._clock.wait(stop, _FOLLOW_SECONDS):
                 return
+            # A download of hours must not keep the next comparison waiting. The first one of a volume does not count
+            # before all models were looked at: it tells that there is something to read.
+            if self._asked.is_set() or self._clock.monotonic() > patience:
+                if self._volume.reconciled() is None:
+                    return
+                break
         self._volume.record_reconciled(found)
         self._observe(ReconcileFinished(found, self._clock.monotonic() - start))

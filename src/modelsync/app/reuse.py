@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from modelsync.app.progress import SyncContext
+from modelsync.app.space import Reservation
 from modelsync.app.verify import Verifier
 from modelsync.core.damage import Kind
 from modelsync.core.facts import BytesReused, ReuseRefused
@@ -19,6 +20,19 @@ from modelsync.errors import TryAgain
 from modelsync.ports import Held, ObjectStore, Staging, Volume
 
 
+@dataclass(frozen=True)
+class Reused:
+    """What the volume has of a revision.
+
+    Attributes:
+        records: of the files that were adopted without taking space.
+        copies: by the paths of others, what they can be copied from, and their records then.
+    """
+
+    records: dict[RelPath, FileRecord] = field(default_factory=dict)
+    copies: dict[RelPath, tuple[Held, FileRecord]] = field(default_factory=dict)
+
+
 class Reuser:
     """Finds them, over all models, and gives them to the revision in staging."""
 
@@ -27,14 +41,11 @@ class Reuser:
         self._store = store
         self._verifier = Verifier(volume)
 
-    def adopt(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
-        """Adopt what can be adopted.
+    def share(self, build: Build, staging: Staging, context: SyncContext) -> Reused:
+        """Adopt what takes no space, and tell what could be copied.
 
         A file is read first and held against its record: what rotted on the disk, or was changed by
         hand, must not get into another revision, least of all by a link that shares its blocks.
-
-        Returns:
-            A record for each adopted file, by its path: with the proof that was made when the bytes arrived.
 
         Raises:
             ObjectChanged: plan again.
@@ -42,17 +53,39 @@ class Reuser:
             Stopped: the work is parked.
         """
         paths = [file.path for file in build.files]
-        adopted: dict[RelPath, FileRecord] = {}
+        found = Reused()
         for planned in build.files:
             context.tend()
             for held, record in self._holders(planned, build, context):
                 if not self._is_whole(held, context):
                     continue
-                how = staging.adopt(planned.path, held, link=held.linkable and may_hard_link(planned.path, paths))
-                if how is not None:
-                    context.observe(BytesReused(context.model, context.sync_id, planned.path, record.size_bytes, how))
-                    adopted[planned.path] = record
-                    break
+                link = held.linkable and may_hard_link(planned.path, paths)
+                how = staging.share(planned.path, held, link=link)
+                if how is None:
+                    found.copies[planned.path] = held, record
+                else:
+                    found.records[planned.path] = _told(record, how, context)
+                break
+        return found
+
+    def copy(
+        self, build: Build, found: Reused, staging: Staging, context: SyncContext, reservation: Reservation
+    ) -> dict[RelPath, FileRecord]:
+        """Copy what can be copied; return a record for each adopted file, by its path.
+
+        It has the proof that was made when the bytes arrived.
+
+        Raises:
+            VolumeFailed: the file system refused.
+            Stopped: the work is parked.
+        """
+        adopted = dict(found.records)
+        for planned in build.files:
+            context.tend()
+            held, record = found.copies.get(planned.path, (None, None))
+            if held is not None and record is not None and staging.copy(planned.path, held):
+                reservation.allocated(planned.path)
+                adopted[planned.path] = _told(record, "copy", context)
         return adopted
 
     def _is_whole(self, held: Held, context: SyncContext) -> bool:
@@ -80,6 +113,11 @@ class Reuser:
         with suppress(TryAgain):  # it is fetched then, as patiently as any
             return self._store.head(planned.object)
         return None
+
+
+def _told(record: FileRecord, how: str, context: SyncContext) -> FileRecord:
+    context.observe(BytesReused(context.model, context.sync_id, record.path, record.size_bytes, how))
+    return record
 
 
 def _version(planned: PlannedFile, held: Held, model: ModelId) -> str | None:

@@ -55,6 +55,12 @@ class Settling:
         self._ask_after = float("-inf")
         self._shrunk: dict[ModelId, tuple[Digest, float]] = {}
 
+    def forget(self, model: ModelId, listing: Digest | None = None) -> None:
+        """Nothing is to be built of a model; `listing`: unless it is of this one."""
+        with self._lock:
+            if self._shrunk.get(model, (listing,))[0] != listing:
+                del self._shrunk[model]
+
     def hold(
         self, build: Build, snapshot: Snapshot, on_volume: Published, patiently: Patiently, *, s3_now: float
     ) -> Wait | None:

@@ -40,7 +40,7 @@ class Steps:
         for planned in self._build.files:
             size_bytes = planned.object.size_bytes
             staged = self._staging.file(planned.path, size_bytes, planned.object.etag)
-            self._reservation.allocated(size_bytes)
+            self._reservation.allocated(planned.path)
             file = FileFetch(planned, staged, self._source, self._build)
             self._open.add(file)
             for step in file.steps():

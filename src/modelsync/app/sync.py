@@ -12,16 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from modelsync import __version__
 from modelsync.app.breaker import Breaker
+from modelsync.app.bring import Bringer
 from modelsync.app.decide import Decider, Look
 from modelsync.app.departures import Departures
 from modelsync.app.dirty import Work
 from modelsync.app.fetch import Fetcher
-from modelsync.app.mismatch import refuted, twice
+from modelsync.app.mismatch import refuted
 from modelsync.app.progress import Beat, SyncContext
 from modelsync.app.result import SyncResult, as_result
-from modelsync.app.reuse import Reuser
 from modelsync.app.signatures import Signatures
-from modelsync.app.space import SpaceLedger
 from modelsync.app.vetting import Vetting
 from modelsync.core.damage import NO_MANIFEST
 from modelsync.core.facts import (
@@ -34,11 +33,12 @@ from modelsync.core.facts import (
 )
 from modelsync.core.manifest import Current, Damage, FileRecord, Manifest, Quarantine, succeed
 from modelsync.core.manifest import Published as OnVolume
-from modelsync.core.names import ModelId, RelPath
+from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision, Snapshot
 from modelsync.core.plan import (
     Build,
     Decision,
+    Gone,
     Leave,
     Noop,
     Refuse,
@@ -63,6 +63,7 @@ from modelsync.ports import Clock, ObjectStore, Observer, Staging, Volume, Write
 
 _BUSY_RETRY_SECONDS = 3.0
 _REPLANS = 5
+_ATTEND_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class SyncOptions:
 
     source: str
     space: SpaceRules = field(default_factory=SpaceRules)
+
+
+@dataclass
+class _Attention:
+    """When a running download is next held against the bucket, on the clock's monotonic scale."""
+
+    due: float
 
 
 class ModelSync:
@@ -98,7 +106,6 @@ class ModelSync:
     ) -> None:
         self._store = store
         self._volume = volume
-        self._fetcher = fetcher
         self._decider = decider
         self._departures = Departures(decider, breaker, observe)
         self._clock = clock
@@ -107,8 +114,7 @@ class ModelSync:
         self._options = options
         self._vetting = vetting
         self._signatures = signatures
-        self._reuser = Reuser(volume, store)
-        self._space = SpaceLedger(volume, options.space)
+        self.bring = Bringer(store, volume, fetcher, options.space)
 
     def sync(self, work: Work, *, stop: threading.Event, beat: Beat) -> SyncResult:
         """Bring one model up to date. Every error of ours becomes a result.
@@ -181,8 +187,7 @@ class ModelSync:
         on_volume = self._volume.published(work.model)
         with context.stage("list"):
             look = self._decider.look(work.model, context)
-        if look.snapshot is not None:
-            on_volume = self._departures.back(on_volume, look, writer)
+        on_volume = self._departures.back(on_volume, look, writer)
         with context.stage("plan"):
             quiet_seconds = self._clock.monotonic() - work.heard_at
             decision = self._decider.decide(look, on_volume, context, quiet_seconds=quiet_seconds, wanted=work.wanted)
@@ -206,8 +211,8 @@ class ModelSync:
                 return self._departures.leave(decision, on_volume.current, look, writer)
             case Unpublish() if on_volume.current is not None:
                 return self._departures.unpublish(work, decision, on_volume.current, look, writer, context)
-            case _:
-                pass
+            case Gone():
+                self._departures.lapse(on_volume, look, writer)
         return as_result(decision, on_volume)
 
     def _build(
@@ -223,7 +228,8 @@ class ModelSync:
         if (refuse := self._vetting.expect(build)) is not None:
             return self._refuse(work, refuse, snapshot, writer)
         staging = writer.stage(build.revision)
-        context = replace(context, attend=lambda: self._attend(work, snapshot))
+        attention = _Attention(self._clock.monotonic() + _ATTEND_SECONDS)
+        context = replace(context, attend=lambda: self._attend(work, snapshot, attention))
         try:
             records = self.bring(build, staging, context)
         except VerificationFailed as error:
@@ -279,41 +285,23 @@ class ModelSync:
         if (record.signer, record.unsigned) != (current.signer, current.unsigned):
             self._tell(work, current.revision, verdict)
 
-    def _attend(self, work: Work, snapshot: Snapshot) -> None:
+    def _attend(self, work: Work, snapshot: Snapshot, attention: _Attention) -> None:
         """See, during a download, whether a new commit supersedes it.
+
+        An event that tells of it may come to another replica, or to none: without one it is asked for now and then.
 
         Raises:
             ObjectChanged: it does; what was downloaded stays in staging.
         """
-        if not work.new_commit.is_set():
+        told, now = work.new_commit.is_set(), self._clock.monotonic()
+        if not told and (snapshot.commit is None or now < attention.due):
             return
+        attention.due = now + _ATTEND_SECONDS
         work.new_commit.clear()
         if snapshot.commit is None:
             raise ObjectChanged("a commit file came during the download")
-        with suppress(TryAgain):  # the event asks for another look after this sync
+        with suppress(TryAgain):  # whatever it is, another look follows
             self._store.head(snapshot.commit)
-
-    def bring(self, build: Build, staging: Staging, context: SyncContext) -> tuple[FileRecord, ...]:
-        """Bring all files of a revision into staging: from the volume where their bytes are, else from S3.
-
-        Raises:
-            ModelSyncError: as `Fetcher.fetch` says; VolumeFailed also where they do not fit.
-        """
-        with context.stage("reuse"):
-            reused = self._reuser.adopt(build, staging, context)
-        missing = replace(build, files=tuple(file for file in build.files if file.path not in reused))
-        with context.stage("fetch"):
-            fetched = self._fetch_all(missing, staging, context)
-        arrived = reused | fetched
-        return tuple(arrived[file.path] for file in build.files)
-
-    def _fetch_all(self, build: Build, staging: Staging, context: SyncContext) -> dict[RelPath, FileRecord]:
-        if not build.files:
-            return {}
-        records: dict[RelPath, FileRecord] = {}
-        with self._space.reserve(max(build.size_bytes - staging.staged_bytes(), 0)) as reservation:
-            twice(self._store, lambda: self._fetcher.fetch(build, staging, context, reservation, records))
-        return records
 
     def _manifest(
         self,

@@ -15,8 +15,9 @@ from modelsync.config.options import collect, logs
 from modelsync.core.facts import Fact, RevisionRemoved
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
-from modelsync.core.retention import Verdict
+from modelsync.core.retention import Holding, Kind, Verdict
 from modelsync.core.words import size
+from modelsync.errors import VolumeFailed
 from modelsync.service.fanout import FanOut
 from modelsync.service.telling import telling
 from modelsync.telemetry.logs import FactLogger, configure_logging
@@ -33,7 +34,7 @@ def collect_once(*, dry_run: bool, json: bool) -> int:
 
     Raises:
         ConfigurationError: it cannot start.
-        ModelSyncError: the volume failed.
+        ModelSyncError: the volume failed; what could be done was done, and told.
     """
     configuration = load(bucket=False)
     configure_logging(logs(configuration.settings))
@@ -48,13 +49,18 @@ def collect_once(*, dry_run: bool, json: bool) -> int:
 
     observe = FanOut([logger, take_note])
     collector = Collector(volume, SystemClock(), observe, collect(configuration.settings))
-    verdicts = collector.plan()
+    verdicts, failed = collector.plan()
     if not dry_run:
         with telling(configuration.settings, logger) as teller:
             observe.add(teller)
-            collector.sweep(lambda: None)
+            try:
+                collector.sweep(lambda: None)
+            except VolumeFailed as error:
+                failed = error
     rows = [_Row(item, _word(item, removed, dry_run=dry_run)) for item in verdicts]
     _print(rows, json=json)
+    if failed is not None:
+        raise failed
     return 0
 
 
@@ -75,8 +81,14 @@ def _print(rows: Sequence[_Row], *, json: bool) -> None:
         return
     for row in rows:
         held = row.verdict.holding
-        sys.stdout.write(f"{row.word:<8}{held.model} {held.name} ({size(held.size_bytes)}): {row.verdict.reason}\n")
+        shared = f" and {size(held.shared_bytes)} shared with others" if held.shared_bytes else ""
+        bytes_ = f"{size(held.size_bytes)}{shared}"
+        sys.stdout.write(f"{row.word:<8}{held.model} {_name(held)} ({bytes_}): {row.verdict.reason}\n")
     sys.stdout.write(f"{len(going)} of {len(rows)} revisions, {size(freed)}\n")
+
+
+def _name(held: Holding) -> str:
+    return held.name if held.kind is Kind.REVISION else held.place
 
 
 def _document(row: _Row) -> dict[str, object]:
@@ -84,8 +96,9 @@ def _document(row: _Row) -> dict[str, object]:
     return {
         "model": held.model,
         "revision": held.revision,
-        "directory": held.name,
+        "directory": _name(held),
         "size_bytes": held.size_bytes,
+        "shared_bytes": held.shared_bytes,
         "leased": held.leased,
         "verdict": row.word,
         "reason": row.verdict.reason,

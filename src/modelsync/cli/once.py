@@ -71,6 +71,7 @@ def _pardon(parts: Parts, models: Sequence[ModelId], stop: threading.Event) -> N
     overrides = Overrides(
         volume=parts.volume,
         refetch=parts.refetch,
+        make_room=parts.collector.make_room,
         clock=parts.clock,
         observe=parts.observe,
         by="command",

@@ -11,11 +11,12 @@ from functools import partial
 
 from modelsync.adapters.clock import SystemClock
 from modelsync.adapters.volume import LocalVolume
+from modelsync.app.collect import Collector
 from modelsync.app.overrides import Overrides
 from modelsync.cli.common import models_named, stop_on_signals
 from modelsync.cli.main import FAILED
 from modelsync.config import load
-from modelsync.config.options import logs, naming
+from modelsync.config.options import collect, logs, naming
 from modelsync.core.manifest import Manifest
 from modelsync.core.names import ModelId
 from modelsync.core.rollback import Overridden, check_reason
@@ -84,14 +85,16 @@ def _carry_out(name: str, carry_out: Callable[[_Order, ModelId], Overridden], *,
     volume = LocalVolume(settings.models_base_path)
     if not volume.readable():
         raise VolumeUnusable(f"MODELS_BASE_PATH={settings.models_base_path} cannot be read: mount the volume there")
-    stop, logger = stop_on_signals(), FactLogger()
+    stop, clock, logger = stop_on_signals(), SystemClock(), FactLogger()
     with telling(settings, logger) as teller:
         sinks: list[Observer] = [logger, teller]
+        observe = FanOut(sinks)
         overrides = Overrides(
             volume=volume,
             refetch=partial(_refetch, sinks),
-            clock=SystemClock(),
-            observe=FanOut(sinks),
+            make_room=Collector(volume, clock, observe, collect(settings)).make_room,
+            clock=clock,
+            observe=observe,
             by="command",
             stop=stop,
             patience_seconds=_BUSY_PATIENCE_SECONDS,

@@ -79,8 +79,12 @@ class Settings(BaseModel):
         Note("A commit file whose files have not come for so long is told in /health; it goes on waiting for them."),
     ] = 3600.0  # fmt: skip
     reconcile_interval_seconds: Annotated[
-        float, Field(ge=0), Note("Time between full comparisons with the bucket; 0: only the one at start.")
-    ] = 300.0
+        float, Field(ge=0),
+        Note(
+            "Time between full comparisons with the bucket, give or take 10 % so that replicas part; 0: only the one at"
+            " start. SIGHUP compares at once."
+        ),
+    ] = 300.0  # fmt: skip
 
     # Work
     sync_workers: Annotated[int, Field(ge=1, le=64), Note("Models synced at once.")] = 2
@@ -190,7 +194,9 @@ class Settings(BaseModel):
     kubernetes_selector: Annotated[
         str | None, Optional, Note("Labels of those workloads, as kubectl takes them: `app=tts`.")
     ] = None
-    http_host: Annotated[str, Field(min_length=1), Note("Address that the HTTP interface listens on.")] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
+    http_host: Annotated[
+        str, Field(min_length=1), Note("Address that the HTTP interface listens on; `::` is every one, of IPv4 too.")
+    ] = "0.0.0.0"  # noqa: S104 - a pod is reached by its address
     http_port: Annotated[int, Field(ge=0, le=65535), Note("Its port; 0: a free one.")] = 8080
     modelsync_url: Annotated[Url, Note("Where `status` and `push --wait` find a worker's HTTP interface.")] = (
         "http://127.0.0.1:8080"

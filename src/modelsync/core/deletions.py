@@ -73,6 +73,16 @@ def depart(published: Published, *, now: float, rules: DeletionRules) -> Gone | 
     return Leave(reason, since, known=known, seconds=due - now)
 
 
+def lapsed(published: Published) -> bool:
+    """Whether a model that a complete listing does not have leaves something to clear: what nobody will use any more.
+
+    That is what was staged of it, and a record by which it could come back from the bucket.
+    """
+    current = published.current
+    withdrawn = current is not None and current.unpublished_at is not None and published.linked is None
+    return published.leftover or (current is not None and withdrawn and (current.evicted or current.gone_since is None))
+
+
 @dataclass(frozen=True, slots=True)
 class Review:
     """What all deletions together come to.

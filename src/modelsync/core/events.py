@@ -11,15 +11,18 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 
 MAX_DEPTH = 4
 MAX_BODY_CHARACTERS = 1 << 20
 MAX_RECORDS = 10_000
+_CEPH = "ceph:s3"
+"""Its keys are not encoded, though S3 encodes them, and this may change: either may be meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,10 @@ class ObjectEvent:
 
 @dataclass(frozen=True, slots=True)
 class Unparsable:
-    """The body is no S3 notification in any known envelope."""
+    """The body, or a part of it, is no S3 notification in any known envelope. `events`: those that can be read."""
 
     reason: str
+    events: tuple[ObjectEvent, ...] = ()
 
 
 class _Bad(Exception):
@@ -49,15 +53,23 @@ def parse_events(body: str) -> tuple[ObjectEvent, ...] | Unparsable:
     """
     if len(body) > MAX_BODY_CHARACTERS:
         return Unparsable(f"it is longer than {MAX_BODY_CHARACTERS} characters")
+    events: list[ObjectEvent] = []
+    reason = _collect(lambda: _events(body, MAX_DEPTH, events))
+    return Unparsable(reason, tuple(events)) if reason else tuple(events)
+
+
+def _collect(read: Callable[[], None]) -> str | None:
+    """Read, and say what cannot be read; what was found before that stands."""
     try:
-        return tuple(_events(body, MAX_DEPTH))
+        read()
     except _Bad as error:
-        return Unparsable(str(error))
+        return str(error)
     except (ValueError, RecursionError):
-        return Unparsable("it is no JSON")
+        return "it is no JSON"
+    return None
 
 
-def _events(body: str, depth: int) -> Iterator[ObjectEvent]:
+def _events(body: str, depth: int, found: list[ObjectEvent]) -> None:
     if depth == 0:
         raise _Bad(f"it has more than {MAX_DEPTH} envelopes")
     document = json.loads(body)
@@ -65,24 +77,29 @@ def _events(body: str, depth: int) -> Iterator[ObjectEvent]:
         case {"Records": list(records)}:
             if len(records) > MAX_RECORDS:
                 raise _Bad(f"it has more than {MAX_RECORDS} records")
-            for record in records:
-                yield from _record(record, depth)
+            # One that cannot be read takes nothing from the others.
+            reasons = [_collect(partial(_record, record, depth, found)) for record in records]
+            if bad := [reason for reason in reasons if reason]:
+                raise _Bad(bad[0])
         case {"detail-type": str(), "detail": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}}:
-            yield ObjectEvent(bucket, key, _time(document.get("time")))
+            found.append(ObjectEvent(bucket, key, _time(document.get("time"))))
         case {"Message": str(inner)} if "TopicArn" in document or document.get("Type") == "Notification":
-            yield from _events(inner, depth - 1)
+            _events(inner, depth - 1, found)
         case {"Event": "s3:TestEvent"}:
             return
         case _:
             raise _Bad("it is no S3 notification")
 
 
-def _record(record: Any, depth: int) -> Iterator[ObjectEvent]:
+def _record(record: Any, depth: int, found: list[ObjectEvent]) -> None:
     match record:
         case {"s3": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}}:
-            yield ObjectEvent(bucket, unquote_plus(key), _time(record.get("eventTime")))
+            at, decoded = _time(record.get("eventTime")), unquote_plus(key)
+            found.append(ObjectEvent(bucket, decoded, at))
+            if decoded != key and record.get("eventSource") == _CEPH:
+                found.append(ObjectEvent(bucket, key, at))
         case {"Sns": {"Message": str(inner)}} | {"body": str(inner)}:
-            yield from _events(inner, depth - 1)
+            _events(inner, depth - 1, found)
         case _:
             raise _Bad("a record is no S3 notification")
 

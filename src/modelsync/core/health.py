@@ -93,14 +93,19 @@ def volume_check(tried: tuple[Status, str], refused: Mapping[str, str]) -> tuple
     return Status.DEGRADED, f"{last}: {refused[last]}" + (f" (and {len(more)} more)" if more else "")
 
 
-def queue_check(answer: str, *, redrives: bool | None, unreadable: bool) -> tuple[Status, str]:
-    """Judge a queue that answers.
+def queue_check(
+    answer: str, *, redrives: bool | None, unreadable: bool, troubles: Iterable[str] = ()
+) -> tuple[Status, str]:
+    """Judge a queue.
 
     Args:
-        answer: that it does, in words.
+        answer: that it answers, in words.
         redrives: whether it has a redrive policy; None: not known.
         unreadable: it holds a message that nobody can read.
+        troubles: calls to it that fail, each in a sentence.
     """
+    if failing := "; ".join(dict.fromkeys(troubles)):
+        return Status.DEGRADED, failing
     if redrives is not False:
         return Status.HEALTHY, answer
     if not unreadable:

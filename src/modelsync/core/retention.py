@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from modelsync.core.layout import QUARANTINE, REVISIONS, STAGING
 from modelsync.core.manifest import Current
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
@@ -30,6 +31,14 @@ class RetentionRules:
     evict_current: bool = False
 
 
+class Kind(StrEnum):
+    """What a directory is: it stands in the folder of that name."""
+
+    REVISION = REVISIONS
+    STAGED = STAGING
+    REFUSED = QUARANTINE
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """A directory of a revision.
@@ -37,12 +46,14 @@ class Holding:
     Attributes:
         model, revision: what it holds.
         name: the directory's; a revision that was built anew has several.
+        kind: complete, in progress, or kept of a refusal.
         made_at: when it was last put together or set aside, in seconds since the epoch.
         linked: readers see it.
         whole: it can be used; else it was found damaged.
         leased: a reader holds a lease on it.
         renamed: it was renamed away to be removed, and is no revision any more.
-        size_bytes: what its removal frees, as far as that is known.
+        size_bytes: what its removal frees by itself, as far as that is known.
+        shared_bytes: what other revisions have too, by hard links: it is freed with the last of them.
         used_at: when it was last seen in use; 0: not known.
     """
 
@@ -56,14 +67,28 @@ class Holding:
     renamed: bool = False
     size_bytes: int = 0
     used_at: float = 0.0
+    shared_bytes: int = 0
+    kind: Kind = Kind.REVISION
+
+    @property
+    def place(self) -> str:
+        """Where it is, below what is kept of its model."""
+        return f"{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the volume has of one model: its record, and the directories of its revisions."""
+    """What the volume has of one model.
+
+    Attributes:
+        current: its record; None if there is none or it cannot be read.
+        directories: of its revisions.
+        changed_at: when its link was made or its record written, whatever came last, by the file system's clock.
+    """
 
     current: Current | None
     directories: tuple[Holding, ...] = ()
+    changed_at: float = 0.0
 
 
 class Why(StrEnum):
@@ -78,6 +103,7 @@ class Why(StrEnum):
 class Rank(StrEnum):
     """What goes first when space is needed, in this order."""
 
+    REFUSED = "0 refused"
     SUPERSEDED = "1 superseded"
     GONE = "2 gone"
     CURRENT = "3 current"
@@ -106,12 +132,16 @@ def retain(found: Holdings, rules: RetentionRules, *, now: float) -> list[Verdic
     """Judge all directories of one model, in their order; `now` in seconds since the epoch."""
     current = found.current
     superseded = sorted(
-        (held for held in found.directories if held.whole and not held.renamed and not _last(current, held)),
-        key=lambda held: (ended_at(current, held), held.name),
+        (
+            held
+            for held in found.directories
+            if _is_revision(held) and held.whole and not held.linked and not _last(current, held)
+        ),
+        key=lambda held: (ended_at(found, held), held.made_at, held.name),
         reverse=True,
     )
     kept = {held.name for held in superseded[: rules.keep]}
-    return [_verdict(current, held, rules, now=now, counted=held.name in kept) for held in found.directories]
+    return [_verdict(found, held, rules, now=now, counted=held.name in kept) for held in found.directories]
 
 
 def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
@@ -125,44 +155,64 @@ def make_room(verdicts: Iterable[Verdict], need_bytes: int) -> list[Verdict]:
     leaving_bytes = sum(item.holding.size_bytes for item in found if item.leaving)
     order = sorted(
         (item for item in found if item.rank is not None),
-        key=lambda item: (item.rank or "", item.holding.used_at, item.holding.model, item.holding.name),
+        key=lambda item: (item.rank or "", item.holding.used_at, item.holding.model, item.holding.place),
     )
     chosen = set()
     for item in order:
         # What readers see stays while what was withdrawn before it is still to be freed.
         if need_bytes <= (leaving_bytes if item.rank is Rank.CURRENT else 0):
             break
-        chosen.add((item.holding.model, item.holding.name))
+        chosen.add((item.holding.model, item.holding.place))
         need_bytes -= item.holding.size_bytes
     return [
         replace(item, reason=f"space is needed: {item.reason}", remove=Why.SPACE, rank=None)
-        if (item.holding.model, item.holding.name) in chosen
+        if (item.holding.model, item.holding.place) in chosen
         else item
         for item in found
     ]
 
 
-def ended_at(current: Current | None, held: Holding) -> float:
-    """When readers saw a directory last, as far as is known: then its clock starts."""
-    if current is None:
-        return held.made_at
-    if _last(current, held):
-        return current.unpublished_at or current.published_at
-    if not held.whole:
-        repaired_at = current.published_at if current.revision == held.revision else 0.0
-        return max(held.made_at, repaired_at)
-    # By a worker's clock where there is a record; directories have the file server's.
-    return max((old.superseded_at for old in current.previous if old.revision == held.revision), default=held.made_at)
+def forgettable(found: Holdings) -> bool:
+    """Whether a model left the bucket and its readers, and nothing is left of it that could be of use."""
+    current = found.current
+    if current is not None and current.evicted:
+        return False  # whoever wants it back asks for it
+    left = current is not None and current.unpublished_at is not None and current.gone_since is not None
+    return left and all(held.kind is Kind.REFUSED for held in found.directories)
+
+
+def ended_at(found: Holdings, held: Holding) -> float:
+    """When readers saw a directory last, as far as is known: then its clock starts.
+
+    It is the latest moment that anything tells of. A worker's clock wrote the record; directories have the file
+    server's.
+    """
+    current = found.current
+    if current is None:  # if it was lost, nobody can say when this one was superseded: not after the last change
+        return max(held.made_at, found.changed_at)
+    ends = [old.superseded_at for old in current.previous if old.revision == held.revision]
+    if current.revision == held.revision:
+        ends.append(current.unpublished_at or current.published_at)
+        if not held.whole:  # a repair that died before its record was written has switched the link
+            ends.append(found.changed_at)
+    if not held.whole or not ends:
+        ends.append(held.made_at)
+    return max(ends)
 
 
 def _last(current: Current | None, held: Holding) -> bool:
     """Whether it is the one on record: what readers see, or saw last."""
-    return current is not None and held.whole and held.revision == current.revision
+    return current is not None and _is_revision(held) and held.whole and held.revision == current.revision
 
 
-def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, now: float, counted: bool) -> Verdict:
-    if held.renamed:
-        return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
+def _is_revision(held: Holding) -> bool:
+    return held.kind is Kind.REVISION and not held.renamed
+
+
+def _verdict(found: Holdings, held: Holding, rules: RetentionRules, *, now: float, counted: bool) -> Verdict:
+    if not _is_revision(held):
+        return _no_revision(held, now=now)
+    current = found.current
     published = current is not None and current.unpublished_at is None
     if held.linked or (published and _last(current, held)):
         if current is not None and current.pin is not None:
@@ -173,7 +223,7 @@ def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, n
     if held.leased:
         return Verdict(held, "a reader holds a lease on it")
     evicted = _last(current, held) and current is not None and current.evicted
-    age = now - ended_at(current, held)
+    age = now - ended_at(found, held)
     since = f"{duration(max(age, 0.0))} ago"
     if age < rules.stale_seconds:
         reason = f"out of use since {since}, and kept for {duration(rules.stale_seconds)}"
@@ -187,3 +237,12 @@ def _verdict(current: Current | None, held: Holding, rules: RetentionRules, *, n
     if counted:
         return Verdict(held, f"one of the last {rules.keep}, superseded {since}", rank=Rank.SUPERSEDED)
     return Verdict(held, f"superseded {since}, and no more one of the last {rules.keep}", Why.SUPERSEDED)
+
+
+def _no_revision(held: Holding, *, now: float) -> Verdict:
+    if held.renamed:
+        return Verdict(held, "its removal was interrupted", Why.INTERRUPTED)
+    if held.kind is Kind.REFUSED:
+        return Verdict(held, "kept of a refusal, to be looked into", rank=Rank.REFUSED)
+    # Whether the bucket still has it is for a sync to find out, which goes on with it or clears it.
+    return Verdict(held, f"a download in progress or parked, begun {duration(max(now - held.made_at, 0.0))} ago")

@@ -11,7 +11,8 @@ from modelsync.core.words import quoted
 from modelsync.errors import Rejected
 from modelsync.gate.source import Source
 
-STRING = r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+# Groups are repeated within (?>…): Python 3.11 before 3.11.5 does not match (?:…)*+ as it should (gh-106052).
+STRING = r'"[^"\\\x00-\x1f]*+(?>(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*)"'
 SPACE = r"[ \t\n\r]*+"
 
 _BLOCK_BYTES = 64 << 10
@@ -21,13 +22,13 @@ _MAX_TOKEN = 1 << 20  # characters: tokenizers keep whole tables in one string
 _MAX_NAMES = 300_000  # in the objects that are open; the largest vocabularies have 260,000
 _WHITE = " \t\n\r"
 _CUT = len("e+")  # what a number may go on with in the next block
-_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?>(?:\.[0-9]++)?)(?>(?:[eE][+-]?[0-9]++)?)"
 _SCALAR = rf"(?:{STRING}|{_NUMBER}|true|false|null|NaN|-?Infinity)"
 
 # Most of a document is runs of plain values: one match takes as many as the block holds.
-_ITEMS = re.compile(rf"(?:{SPACE}{_SCALAR}{SPACE},)*+")
+_ITEMS = re.compile(rf"(?>(?:{SPACE}{_SCALAR}{SPACE},)*)")
 _MEMBER = re.compile(rf"{SPACE}({STRING}){SPACE}:{SPACE}{_SCALAR}{SPACE},")
-_MEMBERS = re.compile(rf"(?:{SPACE}{STRING}{SPACE}:{SPACE}{_SCALAR}{SPACE},)*+")
+_MEMBERS = re.compile(rf"(?>(?:{SPACE}{STRING}{SPACE}:{SPACE}{_SCALAR}{SPACE},)*)")
 _TOKEN = re.compile(rf"{SPACE}([{{}}\[\],:]|{_SCALAR})")
 
 

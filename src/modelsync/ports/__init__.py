@@ -307,12 +307,16 @@ class Staging(Protocol):
         """Open, or open again, a file of the revision."""
         ...
 
-    def staged_bytes(self) -> int:
-        """Bytes of the volume that the revision's files take up already."""
+    def staged_bytes(self, path: RelPath) -> int:
+        """Bytes of the volume that a file of the revision takes up already, by itself."""
         ...
 
-    def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
-        """Give a file of the revision the bytes of a published one, durably.
+    def reduce(self, wanted: Collection[RelPath]) -> None:
+        """Remove what an earlier attempt staged and these files have no use for."""
+        ...
+
+    def share(self, path: RelPath, held: Held, *, link: bool) -> str | None:
+        """Give a file of the revision the bytes of a published one, durably, where that takes no space.
 
         Args:
             path: the file's path.
@@ -320,8 +324,12 @@ class Staging(Protocol):
             link: a hard link may be used.
 
         Returns:
-            How: `clone`, `link` or `copy`; None if the published file is not there any more.
+            How: `clone` or `link`; None if neither can be, or the published file is not there any more.
         """
+        ...
+
+    def copy(self, path: RelPath, held: Held) -> bool:
+        """Give a file of the revision a copy of a published one, durably; False if that is not there any more."""
         ...
 
     @property
@@ -434,7 +442,10 @@ class Volume(Protocol):
         ...
 
     def holdings(self, model: ModelId) -> Holdings:
-        """What the volume has of a model. A lease that is seen counts as a use of its revision, for `weigh`."""
+        """What the volume has of a model. A lease that is seen counts as a use of its revision, for `weigh`.
+
+        Looks at leases, and removals, wait for each other within a process: none takes another for a reader.
+        """
         ...
 
     def weigh(self, held: Holding) -> Holding:
@@ -559,11 +570,11 @@ class Writer(Protocol):
         """Make a kept revision's file read-only again."""
         ...
 
-    def remove(self, name: str) -> bool:
+    def remove(self, held: Holding) -> bool:
         """Remove a directory of a revision: renamed away first, durably, then deleted.
 
         Args:
-            name: the directory's, as `Volume.holdings` tells it.
+            held: the directory, as `Volume.holdings` tells it.
 
         Returns:
             Whether it is gone. It is not if readers see it, lease it or, on NFS, have files of it open.
@@ -571,7 +582,7 @@ class Writer(Protocol):
         ...
 
     def forget(self) -> None:
-        """Remove the records of a model that has left no revision."""
+        """Remove the records of a model that has left no revision; the one of what readers saw goes last."""
         ...
 
     def record(self, current: Current) -> None:

@@ -164,22 +164,21 @@ class Service:
             spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
 
     def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
-        """Stop receiving, let running syncs finish or park them, return messages, tell of it all, in that order."""
+        """Stop receiving, return what is untouched, end or park syncs, return the rest, and tell of it, in that order."""
         now, grace = self.parts.clock.monotonic(), share(grace_seconds, telling=self.teller.has_receivers)
-        work_until = now + grace.work_seconds
+        park_at, work_until = now + grace.park_seconds, now + grace.work_seconds
         draining.set()
-        if not self.parts.dirty.drain(now + grace.park_seconds):
+        working_on = self.parts.dirty.close()
+        # A poll that still runs would take back what is returned now.
+        self.supervisor.join("receive-", park_at)
+        self._release(park_at, working_on)
+        if not self.parts.dirty.drain(park_at):
             stop.set()
             self.parts.store.close()
             self.parts.dirty.drain(work_until)
         self.supervisor.join("receive-", work_until)
         stop.set()
-        # Side by side, and no longer than the grace: a queue that hangs must not hold the others' messages.
-        releases = [threading.Thread(target=consumer.release, daemon=True) for consumer in self.consumers]
-        for release in releases:
-            release.start()
-        for release in releases:
-            release.join(max(work_until - self.parts.clock.monotonic(), 0.0))
+        self._release(work_until)
         for loop in ("scrub", "collect"):
             self.supervisor.join(loop, work_until)
         self.parts.close()
@@ -188,12 +187,23 @@ class Service:
         self.feed.close()
         self.http.stop()
 
+    def _release(self, deadline: float, working_on: frozenset[ModelId] = frozenset()) -> None:
+        """Return messages, of all queues side by side: one that hangs must not hold the others' messages."""
+        releases = [
+            threading.Thread(target=consumer.release, args=[working_on], daemon=True) for consumer in self.consumers
+        ]
+        for release in releases:
+            release.start()
+        for release in releases:
+            release.join(max(deadline - self.parts.clock.monotonic(), 0.0))
+
 
 def _commands(parts: Parts, stop: threading.Event, token: str | None, reconciler: Reconciler) -> Commands:
     """What the API may do; `stop` parks it."""
     overrides = Overrides(
         volume=parts.volume,
         refetch=parts.refetch,
+        make_room=parts.collector.make_room,
         clock=parts.clock,
         observe=parts.observe,
         by="API",

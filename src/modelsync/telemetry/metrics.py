@@ -92,7 +92,7 @@ TABLE: tuple[MetricSpec, ...] = (
     MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
                "Time of a complete comparison, with the syncs that it asked for."),
     MetricSpec("modelsync_last_reconcile_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
-               "End of the last complete comparison with the bucket."),
+               "End of the last complete comparison with the bucket; its syncs may still run."),
     MetricSpec("modelsync_damaged_files_total", "counter", "files", ("kind",), "stable",
                "Published files found not to be what was published, by what is wrong."),
     MetricSpec("modelsync_scrubbed_bytes_total", "counter", "bytes", (), "stable",

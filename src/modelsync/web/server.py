@@ -26,7 +26,10 @@ class HttpServer:
         """
         try:
             family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-            self._socket = socket.create_server((options.host, options.port), family=family, backlog=_BACKLOG)
+            both = options.host == "::" and socket.has_dualstack_ipv6()
+            self._socket = socket.create_server(
+                (options.host, options.port), family=family, backlog=_BACKLOG, dualstack_ipv6=both
+            )
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
                 f"HTTP_HOST={options.host}, HTTP_PORT={options.port} cannot be listened on: {error}"

@@ -62,8 +62,18 @@ _OF_CREDENTIALS = re.compile("Access|Auth|Credential|Signature|Token")
 _OTHERWISE = "check credentials, permissions, S3_EXPECTED_BUCKET_OWNER and, if the requester pays, S3_REQUEST_PAYER"
 
 
-def failure(response: Response, *, what: str, bucket: str, document: bytes | None = None) -> ModelSyncError:
-    """Turn an answer that is no success into the error that it means; `document`: its body, if that was read."""
+def failure(
+    response: Response, *, what: str, bucket: str, of_object: bool = False, document: bytes | None = None
+) -> ModelSyncError:
+    """Turn an answer that is no success into the error that it means.
+
+    Args:
+        response: the answer.
+        what: what was being done.
+        bucket: the bucket's name.
+        of_object: an object was asked for.
+        document: the answer's body, if that was read.
+    """
     fields = parse_error(response.read(_MAX_ERROR_BYTES) if document is None else document)
     status, code = response.status, _word(fields.get("Code"))
     said = f"S3 answered {status} {code or _word(response.reason)}".strip() + f" to {what}"
@@ -85,7 +95,10 @@ def failure(response: Response, *, what: str, bucket: str, document: bytes | Non
     if code == "InvalidRequest" and "Server Side Encryption" in fields.get("Message", ""):
         return Rejected("encryption", f"{said}: it is encrypted with a customer's key (SSE-C): use SSE-S3 or SSE-KMS")
     if status in {400, 401, 403}:
-        return (CredentialsRefused if code in REFUSED else StoreDenied)(f"{said}: {_advice(status, code)}")
+        told = f"{said}: {_advice(status, code)}"
+        if code in REFUSED:
+            return CredentialsRefused(told)
+        return StoreDenied(told, of_object=of_object and code != "RequestTimeTooSkewed")
     return StoreUnavailable(said)
 
 

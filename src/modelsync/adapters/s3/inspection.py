@@ -43,7 +43,7 @@ class S3Inspection:
         at = answered_at(headers)
         # Between the two readings of our clock; S3 tells whole seconds.
         skew_seconds = None if at is None else (before + time.time()) / 2 - at - 0.5
-        return Reached(status, region_in(headers), skew_seconds)
+        return Reached(status, region_in(headers), skew_seconds, headers.get("server", "")[:40])
 
     def versioning(self) -> str:
         """Whether the bucket keeps old versions."""

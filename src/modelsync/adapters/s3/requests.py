@@ -103,7 +103,7 @@ class Requests:
         try:
             with self.connections.request(method, target, full, body or ()) as response:
                 if response.status not in {200, 204, 206}:
-                    error = self.failure(response, what=what)
+                    error = self.failure(response, what=what, of_object=key is not None)
                     absent = response.status in {405, 409, 501} or isinstance(error, StoreDenied | ObjectChanged)
                     raise NotOffered(f"S3 answered {response.status} to {what}") if optional and absent else error
                 yield response
@@ -131,9 +131,11 @@ class Requests:
         """The endpoint's host and port."""
         return self._endpoint.netloc
 
-    def failure(self, response: Response, *, what: str, document: bytes | None = None) -> ModelSyncError:
+    def failure(
+        self, response: Response, *, what: str, of_object: bool = False, document: bytes | None = None
+    ) -> ModelSyncError:
         """The error that an answer means; `document`: its body, if that was read already."""
-        error = failure(response, what=what, bucket=self._options.bucket, document=document)
+        error = failure(response, what=what, bucket=self._options.bucket, of_object=of_object, document=document)
         if isinstance(error, CredentialsRefused):
             self._session.credentials.renew()
         return error

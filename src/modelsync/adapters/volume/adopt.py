@@ -6,15 +6,19 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from modelsync.adapters.volume.files import open_unnoticed
 
 _FICLONE = 0x40049409  # linux/fs.h
 _NOT_HERE = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS}
 _COPY_BYTES = 64 << 20
 
 
-def adopt(source: Path, target: Path, size_bytes: int, *, link: bool) -> str | None:
-    """Make `target`, which must not exist, have the bytes of `source`; durable but for its name.
+def share(source: Path, target: Path, size_bytes: int, *, link: bool) -> str | None:
+    """Make `target`, which must not exist, have the bytes of `source` without taking space; durable but for its name.
 
     Args:
         source: a published file.
@@ -23,39 +27,55 @@ def adopt(source: Path, target: Path, size_bytes: int, *, link: bool) -> str | N
         link: a hard link may be used.
 
     Returns:
-        `clone`, `link` or `copy`; None if the source is not there or is not of that size.
+        `clone` or `link`; None if neither is possible, or the source is not there or not of that size.
 
     Raises:
         OSError: the file system refused.
     """
-    try:
-        origin = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    try:
-        about = os.fstat(origin)
-        if about.st_size != size_bytes:
+    with _opened(source, size_bytes) as origin:
+        if origin is None:
             return None
         # A link shares the mode too: what may be written to must not get into another revision.
-        link = link and not stat.S_IMODE(about.st_mode) & 0o222
-        return _clone(origin, target) or (_link(source, target) if link else None) or _copy(origin, target, size_bytes)
+        link = link and not stat.S_IMODE(os.fstat(origin).st_mode) & 0o222
+        return _clone(origin, target) or (_link(source, target) if link else None)
+
+
+def copy(source: Path, target: Path, size_bytes: int) -> bool:
+    """The same by a copy of its own; False if the source is not there or not of that size.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    with _opened(source, size_bytes) as origin:
+        return origin is not None and _copy(origin, target, size_bytes)
+
+
+@contextmanager
+def _opened(source: Path, size_bytes: int) -> Iterator[int | None]:
+    try:
+        origin = open_unnoticed(source, os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield origin if os.fstat(origin).st_size == size_bytes else None
     finally:
         os.close(origin)
 
 
 def _clone(origin: int, target: Path) -> str | None:
     """Share the blocks (xfs, btrfs)."""
-    copy = _create(target)
+    made = _create(target)
     try:
-        fcntl.ioctl(copy, _FICLONE, origin)
-        _seal(copy)
+        fcntl.ioctl(made, _FICLONE, origin)
+        _seal(made)
     except OSError as error:
         target.unlink()
         if error.errno in _NOT_HERE:
             return None
         raise
     finally:
-        os.close(copy)
+        os.close(made)
     return "clone"
 
 
@@ -69,25 +89,25 @@ def _link(source: Path, target: Path) -> str | None:
     return "link"
 
 
-def _copy(origin: int, target: Path, size_bytes: int) -> str | None:
-    copy = _create(target)
+def _copy(origin: int, target: Path, size_bytes: int) -> bool:
+    made = _create(target)
     try:
         left = size_bytes
         while left:
-            count = os.copy_file_range(origin, copy, min(left, _COPY_BYTES))
+            count = os.copy_file_range(origin, made, min(left, _COPY_BYTES))
             if count == 0:
                 target.unlink()
-                return None  # it became shorter meanwhile
+                return False  # it became shorter meanwhile
             left -= count
-        _seal(copy)
+        _seal(made)
     except OSError as error:
         target.unlink(missing_ok=True)
         if error.errno in _NOT_HERE:
-            return None
+            return False
         raise
     finally:
-        os.close(copy)
-    return "copy"
+        os.close(made)
+    return True
 
 
 def _create(target: Path) -> int:

@@ -37,6 +37,12 @@ def remembered(paths: ModelPaths) -> frozenset[Revision]:
     return frozenset(Revision(name.removesuffix(_ENDING)) for name in names_in(paths.history) if name.endswith(_ENDING))
 
 
+def newest_first(paths: ModelPaths) -> list[Revision]:
+    """The same, the one that was made last first."""
+    made_at = {name: (paths.history / f"{name}{_ENDING}").stat().st_mtime for name in remembered(paths)}
+    return sorted(made_at, key=lambda revision: (made_at[revision], revision), reverse=True)
+
+
 def recall(paths: ModelPaths, revision: Revision) -> Manifest | None:
     """A manifest that is kept; None if it is not there or cannot be read."""
     try:

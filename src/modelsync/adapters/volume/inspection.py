@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modelsync.adapters.volume.adopt import adopt
+from modelsync.adapters.volume.adopt import share
 from modelsync.adapters.volume.direct import DirectWriter, on_local_disk
 from modelsync.adapters.volume.files import (
     PASSING,
@@ -90,7 +90,7 @@ class LocalInspection:
     def _abilities(self, scratch: Path) -> Abilities:
         source = scratch / "source"
         write_new(source, b"x", 0o444)
-        reuse = adopt(source, scratch / "target", 1, link=True) or "copy"
+        reuse = share(source, scratch / "target", 1, link=True) or "copy"
         write_new(scratch / "direct", b"")
         writer = DirectWriter(str(scratch / "direct"))
         try:

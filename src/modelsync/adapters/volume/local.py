@@ -22,7 +22,7 @@ from modelsync.adapters.volume.files import (
     volume_errors,
 )
 from modelsync.adapters.volume.history import recall, remembered
-from modelsync.adapters.volume.holdings import holdings_of, weighed
+from modelsync.adapters.volume.holdings import changed_at, holdings_of, weighed
 from modelsync.adapters.volume.index import ContentIndex
 from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, files_of, manifest_of
 from modelsync.adapters.volume.reading import chunks_of, entries_in
@@ -167,7 +167,7 @@ class LocalVolume:
         """What the volume has of a model."""
         paths = ModelPaths(self._base, model)
         with volume_errors(f"look at the revisions of {model}"):
-            return Holdings(read_current(self._text, model), holdings_of(paths))
+            return Holdings(read_current(self._text, model), holdings_of(paths), changed_at(paths))
 
     def weigh(self, held: Holding) -> Holding:
         """Fill in a directory's size and last use."""

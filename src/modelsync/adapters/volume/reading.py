@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from modelsync.adapters.volume.files import of_one_file
+from modelsync.adapters.volume.files import of_one_file, open_unnoticed
 from modelsync.core.verify import Entry
 from modelsync.errors import FileUnreadable
 
@@ -60,7 +60,7 @@ def chunks_of(path: Path, chunk_bytes: int) -> Iterator[memoryview]:
         OSError: the volume cannot.
     """
     with _unreadable(path.name):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_unnoticed(path, os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_NOREUSE)
             buffer = memoryview(bytearray(chunk_bytes))

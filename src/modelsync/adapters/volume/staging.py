@@ -6,12 +6,13 @@ import errno
 import json
 import mmap
 import os
+import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelsync.adapters.volume.adopt import adopt
+from modelsync.adapters.volume.adopt import copy, share
 from modelsync.adapters.volume.direct import LEAST_BYTES, DirectWriter, on_local_disk
 from modelsync.adapters.volume.files import (
     allocate,
@@ -253,25 +254,36 @@ class LocalStaging:
         direct = size_bytes >= LEAST_BYTES and on_local_disk(self._base)
         return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=direct)
 
-    def staged_bytes(self) -> int:
-        """Bytes of the volume that the revision's files take up already."""
+    def staged_bytes(self, path: RelPath) -> int:
+        """Bytes of the volume that a file of the revision takes up already, and that it will be written to."""
         with volume_errors("measure staging"):
-            return sum(
-                (Path(directory) / name).lstat().st_blocks * 512
-                for directory, _, names in os.walk(self._files)
-                for name in names
-            )
+            try:
+                found = (self._files / path).lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
+            return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
 
-    def adopt(self, path: RelPath, held: Held, *, link: bool) -> str | None:
-        """Give a file of the revision the bytes of a published one."""
-        target = self._files / path
+    def share(self, path: RelPath, held: Held, *, link: bool) -> str | None:
+        """Give a file of the revision the bytes of a published one where that takes no space."""
         with volume_errors(f"reuse {path}"), self._lock:
-            directory = whole_directory(ModelPaths(self._base, held.model), held.revision)
-            if directory is None:
-                return None
-            self._make_way(target)
-            target.unlink(missing_ok=True)
-            return adopt(files_of(directory) / held.record.path, target, held.record.size_bytes, link=link)
+            source = self._source(held)
+            return None if source is None else share(source, self._cleared(path), held.record.size_bytes, link=link)
+
+    def copy(self, path: RelPath, held: Held) -> bool:
+        """Give a file of the revision a copy of a published one."""
+        with volume_errors(f"reuse {path}"), self._lock:
+            source = self._source(held)
+            return source is not None and copy(source, self._cleared(path), held.record.size_bytes)
+
+    def _source(self, held: Held) -> Path | None:
+        directory = whole_directory(ModelPaths(self._base, held.model), held.revision)
+        return directory and files_of(directory) / held.record.path
+
+    def _cleared(self, path: RelPath) -> Path:
+        target = self._files / path
+        self._make_way(target)
+        target.unlink(missing_ok=True)
+        return target
 
     def _make_way(self, target: Path) -> None:
         """See that a file can stand at the path, whatever an earlier revision's files look like."""
@@ -305,6 +317,12 @@ class LocalStaging:
             self._leave_only({record.path for record in records})
             with shown(self._files, records, check):
                 yield str(self._files)
+
+    def reduce(self, wanted: Collection[RelPath]) -> None:
+        """Remove what an earlier attempt staged and these files have no use for."""
+        if not self._anew:
+            with volume_errors("tidy staging"):
+                self._leave_only(wanted)
 
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name."""

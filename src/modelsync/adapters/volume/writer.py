@@ -16,16 +16,17 @@ from modelsync.adapters.volume.files import (
     sync_directory,
     volume_errors,
 )
-from modelsync.adapters.volume.history import remember
+from modelsync.adapters.volume.history import newest_first, remember
 from modelsync.adapters.volume.holdings import remove_holding
 from modelsync.adapters.volume.index import ContentIndex
-from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of, revision_in
+from modelsync.adapters.volume.paths import TEMPORARY, ModelPaths, damage_of, files_of
 from modelsync.adapters.volume.revisions import free_directory, read_manifest, whole_directory
 from modelsync.adapters.volume.staging import LocalStaging
 from modelsync.adapters.volume.survey import linked_revision, read_current
 from modelsync.core.manifest import BadRecord, Current, Damage, Manifest, Quarantine, Superseded
 from modelsync.core.names import RelPath
 from modelsync.core.objects import Revision
+from modelsync.core.retention import Holding
 from modelsync.errors import Rejected, VolumeFailed
 
 KEEP_QUARANTINE_RECORDS = 20
@@ -60,7 +61,11 @@ class LocalWriter:
             if manifest is None:
                 return
             switched_at = self._paths.link.lstat().st_mtime
-            previous = (Superseded(current.revision, switched_at), *current.previous) if current else ()
+            if current is None:  # lost: of the others nothing is known but that readers saw them, and not when
+                seen = newest_first(self._paths)
+                previous = tuple(Superseded(revision, switched_at) for revision in seen if revision != linked)
+            else:
+                previous = (Superseded(current.revision, switched_at), *current.previous)
             self.record(
                 Current(self._paths.model, linked, manifest.listing, switched_at, previous, signer=manifest.signer)
             )
@@ -148,20 +153,20 @@ class LocalWriter:
             if directory is not None:
                 make_read_only(files_of(directory) / path)
 
-    def remove(self, name: str) -> bool:
+    def remove(self, held: Holding) -> bool:
         """Remove a directory of a revision that nobody sees or leases; tell whether it is gone."""
-        with volume_errors(f"remove {name} of {self._paths.model}"):
-            gone, revision = remove_holding(self._paths, name), revision_in(name)
-            if gone and whole_directory(self._paths, revision) is None:
-                self._index.drop(self._paths.model, revision)
+        with volume_errors(f"remove {held.place} of {self._paths.model}"):
+            gone = remove_holding(self._paths, held)
+            if gone and whole_directory(self._paths, held.revision) is None:
+                self._index.drop(self._paths.model, held.revision)
             return gone
 
     def forget(self) -> None:
-        """Remove the records of a model that has left no revision."""
+        """Remove the records of a model that has left no revision; after a crash the record tells that it is to go."""
         with volume_errors(f"forget {self._paths.model}"):
-            for name in names_in(self._paths.home):
-                if name != self._paths.lock.name:
-                    remove_tree(self._paths.home / name)
+            last = [self._paths.current.name, self._paths.lock.name]
+            for name in [*(name for name in names_in(self._paths.home) if name not in last), self._paths.current.name]:
+                remove_tree(self._paths.home / name)
 
     def record(self, current: Current) -> None:
         """Write the record alone."""

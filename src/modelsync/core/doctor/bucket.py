@@ -27,11 +27,13 @@ class Reached:
         status: of HTTP.
         region: where it says the bucket is; None: it does not.
         skew_seconds: by how much this machine's clock is ahead of its; None: it did not tell the time.
+        server: what it calls itself.
     """
 
     status: int
     region: str | None
     skew_seconds: float | None
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,9 +193,16 @@ def judge_checksums(details: ObjectDetails | ModelSyncError) -> Finding:
     return ok(name, f"a weight file tried can be proven by {proof.label}")
 
 
-def judge_uploads(seen: int | ModelSyncError) -> Finding:
-    """Judge whether uploads in progress can be seen. `seen`: how many there are."""
+def judge_uploads(seen: int | ModelSyncError, server: str = "") -> Finding:
+    """Judge whether uploads in progress can be seen. `seen`: how many there are; `server`: what S3 calls itself."""
     name = "uploads"
+    if not isinstance(seen, ModelSyncError) and server.lower().startswith("minio"):
+        return warning(
+            name,
+            "MinIO lists uploads in progress by their exact key only: models without a commit file are published after"
+            " SETTLE_SECONDS alone, even while a file of theirs is uploaded",
+            "upload commit files (modelsync push does), or set SETTLE_SECONDS to more than an upload takes",
+        )
     if not isinstance(seen, ModelSyncError):
         return ok(name, f"uploads in progress can be seen: {seen} now")
     if not isinstance(seen, NotOffered):
