@@ -164,7 +164,7 @@ class Service:
             spawn(f"keep-{consumer.name}", consumer.keep, stop, silence_seconds=_RECEIVE_SILENCE_SECONDS)
 
     def _end(self, draining: threading.Event, stop: threading.Event, grace_seconds: float) -> None:
-        """Stop receiving, return what is untouched, end or park syncs, return the rest, and tell of it, in that order."""
+        """Stop receiving, return what is untouched, end or park syncs, return the rest, tell of it, in that order."""
         now, grace = self.parts.clock.monotonic(), share(grace_seconds, telling=self.teller.has_receivers)
         park_at, work_until = now + grace.park_seconds, now + grace.work_seconds
         draining.set()
