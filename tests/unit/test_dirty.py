@@ -45,13 +45,14 @@ def take(dirty: DirtyModels) -> Work:
     return work
 
 
-def test_marking_twice_is_marking_once(dirty: DirtyModels) -> None:
-    claims = [Claim(), Claim()]
+def test_marking_twice_is_marking_once(dirty: DirtyModels, clock: VirtualClock) -> None:
+    claims, came_at = [Claim(), Claim()], clock.now()
     for claim, event_at in zip(claims, (5.0, 3.0), strict=True):
         dirty.mark(A, why="event", news=News(event_at), claim=claim)
+        clock.advance(1)
     dirty.mark(B, why="event")
     work = take(dirty)
-    assert (work.model, work.event_at) == (A, 3.0), "the oldest event counts"
+    assert (work.model, work.event_at, work.received_at) == (A, 3.0, came_at), "the oldest event counts"
     assert take(dirty).model == B
     dirty.done(work, Outcome.SUCCESS)
     assert [claim.told for claim in claims] == [[(A, Outcome.SUCCESS, True)]] * 2

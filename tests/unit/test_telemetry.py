@@ -22,7 +22,7 @@ from modelsync.telemetry.metrics import TABLE, Metrics
 
 A, R = ModelId("a"), Revision("r" * 32)
 ROTTEN = Finding(Kind.CHECKSUM, "m.onnx", "0" * 16, "f" * 16)
-PUBLISHED = facts.Published(A, R, "s", None, 2, 10, 105.0, 100.0, "why")
+PUBLISHED = facts.Published(A, R, "s", None, 2, 10, 105.0, 100.0, "why", received_at=102.0)
 
 
 def finished(outcome: Outcome, reason: str = "why") -> facts.SyncFinished:
@@ -111,6 +111,9 @@ def test_facts_become_the_metrics_of_the_table(board: Board) -> None:
     for line in (
         'modelsync_sync_total{outcome="success"} 1.0',
         "modelsync_event_to_publish_seconds_sum 5.0",
+        "modelsync_event_to_receive_seconds_sum 2.0",
+        "modelsync_receive_to_publish_seconds_sum 3.0",
+        'modelsync_model_event_to_publish_seconds{model="a"} 5.0',
         'modelsync_events_total{outcome="published",queue="q"} 1.0',
         'modelsync_queue_receive_errors_total{queue="q"} 1.0',
         "modelsync_downloaded_bytes_total 10.0",

@@ -54,9 +54,10 @@ class Board:
                 self._known(fact)
                 self._damage(model, damage)
                 self._sign(model, fact.unsigned)
-            case facts.Published(model=model, revision=revision, published_at=published_at):
+            case facts.Published(model=model, revision=revision, published_at=published_at, event_at=event_at):
                 self._back(model)
-                self._change(model, revision=revision, published_at=published_at)
+                lag = {} if event_at is None else {"lag_seconds": max(published_at - event_at, 0.0)}
+                self._change(model, revision=revision, published_at=published_at, **lag)
                 self._damage(model, None)
                 self._sign(model, None)
             case facts.SignatureJudged(model=model, unsigned=unsigned):

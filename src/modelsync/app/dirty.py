@@ -62,6 +62,7 @@ class Work:
         sync_id: names this attempt in logs and manifests.
         why: what marked it, in words.
         event_at: when the oldest change that an event told of was made, in seconds since the epoch.
+        received_at: when the first event came, in seconds since the epoch.
         heard_at: when the last event came, on the clock's monotonic scale; minus infinity without one.
         failures: attempts in a row that failed before this one.
         wanted: somebody asked for the model by its name.
@@ -75,6 +76,7 @@ class Work:
     event_at: float | None
     failures: int
     claims: list[Claim]
+    received_at: float | None = None
     heard_at: float = float("-inf")
     wanted: bool = False
     kinds: set[Kind] = field(default_factory=set)
@@ -87,6 +89,7 @@ class _Entry:
     due: float = float("inf")
     latest: float = float("inf")
     event_at: float | None = None
+    received_at: float | None = None
     heard_at: float = float("-inf")
     failures: int = 0
     wanted: bool = False
@@ -138,6 +141,7 @@ class DirtyModels:
             entry.wanted = entry.wanted or wanted
             if news is not None:
                 entry.event_at = _earliest(entry.event_at, news.at)
+                entry.received_at = _earliest(entry.received_at, self._clock.now())
                 entry.heard_at = now
                 entry.kinds.add(news.commit)
                 if news.commit and model in self._running:
@@ -171,6 +175,7 @@ class DirtyModels:
             entry.event_at,
             entry.failures,
             entry.claims,
+            entry.received_at,
             entry.heard_at,
             wanted=entry.wanted,
             kinds=entry.kinds,
@@ -216,6 +221,7 @@ class DirtyModels:
         entry.claims = work.claims + entry.claims
         if outcome is not Outcome.NOOP:  # else its events are settled
             entry.event_at = _earliest(work.event_at, entry.event_at)
+            entry.received_at = _earliest(work.received_at, entry.received_at)
         entry.heard_at = max(work.heard_at, entry.heard_at)
         entry.wanted = work.wanted or entry.wanted
         entry.kinds |= work.kinds if outcome in {Outcome.WAITING, Outcome.ERROR} else set()

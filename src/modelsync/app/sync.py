@@ -363,6 +363,7 @@ class ModelSync:
                 size_bytes=sum(file.size_bytes for file in manifest.files),
                 published_at=now,
                 event_at=work.event_at,
+                received_at=work.received_at,
                 reason=reason,
                 signer=current.signer,
                 pinned=current.pin is not None,

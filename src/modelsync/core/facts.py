@@ -132,6 +132,7 @@ class Published:
         signer: who signed it, if that was asked for.
         pinned: it stays so whatever the bucket has.
         rolled_back: an operator went back to it.
+        received_at: when the first event that told of the change came, if one did.
     """
 
     model: ModelId
@@ -146,6 +147,7 @@ class Published:
     signer: str | None = None
     pinned: bool = False
     rolled_back: bool = False
+    received_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class ModelStatus:
         reason: why readers do not see what the bucket has, if so.
         event_at: when S3 says that the last change was made that an event told of.
         synced_at: when it was last found, or brought, in step with the bucket.
+        lag_seconds: from S3's event time to its last publication that an event told of.
         pinned: it stays at its revision whatever the bucket has.
     """
 
@@ -55,6 +56,7 @@ class ModelStatus:
     reason: str | None = None
     event_at: float | None = None
     synced_at: float | None = None
+    lag_seconds: float | None = None
     pinned: bool = False
 
 

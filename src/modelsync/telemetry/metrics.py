@@ -52,6 +52,10 @@ TABLE: tuple[MetricSpec, ...] = (
                "Time by stage, of syncs that published."),
     MetricSpec("modelsync_event_to_publish_seconds", "histogram", "seconds", (), "stable",
                "From S3's event time to published."),
+    MetricSpec("modelsync_event_to_receive_seconds", "histogram", "seconds", (), "stable",
+               "The part of it until the worker had the event: S3, topics and the queue."),
+    MetricSpec("modelsync_receive_to_publish_seconds", "histogram", "seconds", (), "stable",
+               "The part of it after that: settling, waiting for a worker, and the sync."),
     MetricSpec("modelsync_events_total", "counter", "messages", ("queue", "outcome"), "stable",
                "Queue messages, by how they ended."),
     MetricSpec("modelsync_queue_receive_errors_total", "counter", "errors", ("queue",), "stable",
@@ -89,6 +93,8 @@ TABLE: tuple[MetricSpec, ...] = (
                "1 for the revision that readers of a model see."),
     MetricSpec("modelsync_model_synced_timestamp_seconds", "gauge", "seconds since the epoch", ("model",), "stable",
                "When a model was last found, or brought, in step with the bucket: how old its view is."),
+    MetricSpec("modelsync_model_event_to_publish_seconds", "gauge", "seconds", ("model",), "experimental",
+               "From S3's event time to published, of a model's last publication that an event told of."),
     MetricSpec("modelsync_reconcile_duration_seconds", "histogram", "seconds", (), "experimental",
                "Time of a complete comparison, with the syncs that it asked for."),
     MetricSpec("modelsync_last_reconcile_success_timestamp_seconds", "gauge", "seconds since the epoch", (), "stable",
@@ -140,6 +146,11 @@ class ModelView(Protocol):
     @property
     def synced_at(self) -> float | None:
         """When it was last in step with the bucket."""
+        ...
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """From S3's event time to its last publication."""
         ...
 
     @property
@@ -208,8 +219,11 @@ class Metrics:
                 self._count("verified_files_total", proof)
             case facts.EventHandled(queue, outcome):
                 self._count("events_total", queue, outcome)
-            case facts.Published(published_at=published_at, event_at=float(event_at)):
+            case facts.Published(published_at=published_at, event_at=float(event_at), received_at=received_at):
                 self._observe("event_to_publish_seconds", published_at - event_at)
+                if received_at is not None:
+                    self._observe("event_to_receive_seconds", received_at - event_at)
+                    self._observe("receive_to_publish_seconds", published_at - received_at)
             case facts.SyncFinished(outcome=outcome, seconds=seconds, stages=stages):
                 self._count("sync_total", outcome)
                 self._observe("sync_duration_seconds", seconds, outcome)
@@ -278,6 +292,7 @@ _AT_SCRAPE = {
     "modelsync_models",
     "modelsync_model_info",
     "modelsync_model_synced_timestamp_seconds",
+    "modelsync_model_event_to_publish_seconds",
     "modelsync_pinned_models",
     "modelsync_consumers",
 }
@@ -308,6 +323,8 @@ class _Models(Collector):
                 families["modelsync_model_info"].add_metric([model, view.revision], 1)
             if view.synced_at is not None and not view.pinned:
                 families["modelsync_model_synced_timestamp_seconds"].add_metric([model], view.synced_at)
+            if view.lag_seconds is not None:
+                families["modelsync_model_event_to_publish_seconds"].add_metric([model], view.lag_seconds)
         for state, number in states.items():
             families["modelsync_models"].add_metric([state], number)
         for model, rollout in self._rollouts().items():
