@@ -207,6 +207,22 @@ class Scene:
         self.during(its_pass[1], call, nth, then)
         self.do(its_pass)
 
+    def crowd(self, first: Step, then: Step, its_pass: Step, others_pass: Step) -> None:
+        """Let one thing be uploaded, and while a worker is at it another one, of which another worker hears."""
+        self.do(first)
+        self.clock.advance(SETTLE_SECONDS)
+        later = iter([then, others_pass])
+        self.replicas[its_pass[1]].store.plan("get", lambda: [self.do(step) for step in later] and None)
+        self.do(its_pass)
+
+    def come_back(self, model: str, nth: int, then: Step, its_pass: Step) -> None:
+        """Let a model leave, and return when a worker is about to withdraw it."""
+        self.remove_all(model, "now")
+        self.turn(its_pass[1], SETTLE_SECONDS)
+        self.clock.advance(GRACE_SECONDS)
+        self.during(its_pass[1], "list", nth, then)
+        self.do(its_pass)
+
     # Workers
 
     def turn(self, which: int, seconds: float) -> None:
@@ -264,7 +280,8 @@ class Scene:
             self._restart(replica)
 
     def _restart(self, replica: Replica) -> None:
-        held = set(replica.consumer._held)
+        consumer = replica.consumer
+        held = consumer._held.keys() - {delivery.message.receipt for delivery in consumer._settled}
         replica.end()
         if not self.queue.outage:
             hidden = {stored.receipt for stored in self.queue._messages if stored.visible_at > self.clock.now()}
@@ -408,13 +425,15 @@ surprises = st.one_of(
     step("doom", st.integers(1, 60), uploads, passes),
     step("intrude", calls, st.integers(0, 3), uploads, uploads, passes),
     step("intrude", st.just("get"), st.integers(0, 1), uploads, uploads, step("reconcile", which, st.just(1))),
+    step("crowd", uploads, uploads, step("turn", which, st.just(3.0)), step("turn", which, st.just(3.0))),
+    step("come_back", models, st.integers(0, 2), uploads, step("turn", which, st.just(3.0))),
     step("stop", which),
 )
 stories = st.lists(st.one_of(uploads, passes, passes, network, surprises), min_size=12, max_size=60)
 
 
 @pytest.mark.timeout(120 if settings().max_examples <= 1000 else 0)
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=settings().max_examples * 3 // 4)
 @given(story=stories)
 def test_readers_see_what_the_bucket_had_and_in_the_end_what_it_has(story: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as base, pytest.MonkeyPatch.context() as patch:
