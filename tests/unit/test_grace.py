@@ -38,9 +38,8 @@ def test_work_that_hangs_leaves_time_to_tell_what_was_published(work_seconds: fl
     def nothing(*_: Any) -> None:
         pass
 
-    parts: Any = SimpleNamespace(
-        clock=clock, dirty=SimpleNamespace(drain=drain), store=SimpleNamespace(close=nothing), close=nothing
-    )
+    dirty = SimpleNamespace(close=frozenset, drain=drain)
+    parts: Any = SimpleNamespace(clock=clock, dirty=dirty, store=SimpleNamespace(close=nothing), close=nothing)
     teller: Any = SimpleNamespace(has_receivers=True, finish=lambda _, seconds: given.append(seconds))
     idle: Any = SimpleNamespace(join=nothing, close=nothing, stop=nothing)
     service = Service(
