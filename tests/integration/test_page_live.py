@@ -55,7 +55,7 @@ class Site:
             report=lambda _model, _name, _revision: False,
         )
         outer = FastAPI()
-        outer.mount("/tools/modelsync", make_api(views, Commands(None, *[self._off] * 4)))
+        outer.mount("/tools/modelsync", make_api(views, Commands(None, *[self._off] * 5)))
         self.server = HttpServer(HttpOptions("127.0.0.1", 0), outer)
         self.server.start()
         self.url = f"http://127.0.0.1:{self.server.port}/tools/modelsync/"
