@@ -41,7 +41,7 @@ def scan(source: Source, *, where: str) -> Scanned:
     try:
         *_, (_, _, last) = pickletools.genops(data)
     except ValueError as error:
-        raise Rejected("pickle", f"{where} is no pickle: {error}") from error
+        raise Rejected("pickle", f"{where} is no pickle: {str(error)[:100]}") from error  # pickletools quotes at length
     assert last is not None
     return Scanned(last + 1)
 
