@@ -37,7 +37,7 @@ demo: install ## Show the main job on this machine, without AWS (Ctrl-C ends it)
 
 test: install ## All tests, with branch coverage of the core
 	@./scripts/test-tools.sh ; ./scripts/localstack.sh ; ./scripts/deploy-tools.sh
-	$(BIN)/pytest --numprocesses=2 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal --cov --cov-report= && $(BIN)/coverage report --include='src/modelsync/core/*' --fail-under=100 --show-missing
 
 terraform-test: install ## Plan deploy/aws, apply it to an emulator and run a worker on it (terraform with its AWS provider)
 	$(BIN)/pytest tests/deploy/test_terraform.py tests/deploy/apply.py
