@@ -24,7 +24,7 @@ from modelsync.core.objects import RemoteObject
 from modelsync.core.plan import PlannedFile
 from modelsync.core.proof import ObjectDetails
 from modelsync.core.retention import RetentionRules
-from modelsync.core.reuse import may_hard_link, same_bytes, vouched_for
+from modelsync.core.reuse import hard_links, same_bytes, vouched_for
 from modelsync.errors import StoreDenied, StoreUnavailable
 from support.world import World
 
@@ -310,6 +310,6 @@ def test_what_s3_vouches_for(
 
 def test_which_files_may_share_an_inode() -> None:
     onnx, data = RelPath("m.onnx"), RelPath("m.bin")
-    assert may_hard_link(onnx, [onnx, data])
-    assert not may_hard_link(data, [onnx, data])
-    assert may_hard_link(data, [data])
+    assert hard_links([onnx, data])(onnx)
+    assert not hard_links([onnx, data])(data)
+    assert hard_links([data])(data)

@@ -15,7 +15,7 @@ from modelsync.core.manifest import FileRecord
 from modelsync.core.names import ModelId, RelPath
 from modelsync.core.plan import Build, PlannedFile
 from modelsync.core.proof import ObjectDetails
-from modelsync.core.reuse import may_hard_link, same_bytes, vouched_for
+from modelsync.core.reuse import hard_links, same_bytes, vouched_for
 from modelsync.errors import TryAgain
 from modelsync.ports import Held, ObjectStore, Staging, Volume
 
@@ -52,14 +52,14 @@ class Reuser:
             VolumeFailed: the file system refused.
             Stopped: the work is parked.
         """
-        paths = [file.path for file in build.files]
+        may_link = hard_links(file.path for file in build.files)
         found = Reused()
         for planned in build.files:
             context.tend()
             for held, record in self._holders(planned, build, context):
                 if not self._is_whole(held, context):
                     continue
-                link = held.linkable and may_hard_link(planned.path, paths)
+                link = held.linkable and may_link(planned.path)
                 how = staging.share(planned.path, held, link=link)
                 if how is None:
                     found.copies[planned.path] = held, record

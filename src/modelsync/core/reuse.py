@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from modelsync.core.etags import is_weak
 from modelsync.core.manifest import FileRecord
@@ -46,11 +46,15 @@ def same_bytes(planned: PlannedFile, record: FileRecord, *, same_model: bool) ->
     return _OF_BYTES.fullmatch(record.etag) is not None
 
 
-def may_hard_link(path: RelPath, paths: Iterable[RelPath]) -> bool:
-    """Whether a file of a model of these files may have a second hard link.
+def hard_links(paths: Iterable[RelPath]) -> Callable[[RelPath], bool]:
+    """Tell which files of a model of these files may have a second hard link.
 
     onnx from 1.21 on refuses external data with more than one, so beside an `.onnx` file only
     `.onnx` files may.
     """
-    beside_onnx = any(other.lower().endswith(".onnx") for other in paths)
-    return not beside_onnx or path.lower().endswith(".onnx")
+    beside_onnx = any(map(_is_onnx, paths))
+    return lambda path: not beside_onnx or _is_onnx(path)
+
+
+def _is_onnx(path: RelPath) -> bool:
+    return path.lower().endswith(".onnx")

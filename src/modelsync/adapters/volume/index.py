@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from modelsync.core.manifest import FileRecord, Manifest
 from modelsync.core.names import ModelId
 from modelsync.core.objects import Revision
-from modelsync.core.reuse import may_hard_link
+from modelsync.core.reuse import hard_links
 from modelsync.ports import Held
 
 _KEPT_PER_CONTENT = 4
@@ -63,7 +63,7 @@ class ContentIndex:
 
     def add(self, manifest: Manifest) -> None:
         """Take note of a revision."""
-        paths = [record.path for record in manifest.files]
+        may_link = hard_links(record.path for record in manifest.files)
         owner = (manifest.model, manifest.revision)
         with self._lock:
             if owner in self._contents:
@@ -71,7 +71,7 @@ class ContentIndex:
             self._contents[owner] = []
             for record in manifest.files:
                 if record.size_bytes >= _LEAST_BYTES:
-                    self._hold(Held(*owner, record, linkable=may_hard_link(record.path, paths)))
+                    self._hold(Held(*owner, record, linkable=may_link(record.path)))
 
     def _hold(self, held: Held) -> None:
         for content in _contents(held.record):
