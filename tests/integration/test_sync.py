@@ -308,7 +308,7 @@ def test_many_files_need_few_descriptors_and_none_is_leaked(tmp_path: Path) -> N
     world.upload("alice", files)
     before = open_files()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 40, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 100, hard))
     try:
         assert world.sync("alice").outcome is Outcome.SUCCESS
     finally:

@@ -14,7 +14,7 @@ import pytest
 
 from fakes import hostile_s3
 from fakes.hostile_s3 import S3, Exchange
-from modelsync.app import files
+from modelsync.app import proving
 from modelsync.core.facts import Outcome
 from modelsync.core.parts import MIB
 from modelsync.demo.upload import commit_file
@@ -338,13 +338,13 @@ def test_wrong_bytes_in_even_parts_are_summed_up_once(
     world: HostileWorld, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summed = []
-    real = files.Composite
+    real = proving.Composite
 
-    def counted(*args: Any) -> files.Composite:
+    def counted(*args: Any) -> proving.Composite:
         summed.append(args)
         return real(*args)
 
-    monkeypatch.setattr(files, "Composite", counted)
+    monkeypatch.setattr(proving, "Composite", counted)
     in_parts(s3, EVEN, etag=f"{'0' * 32}-{len(EVEN)}")
     result = world.sync("alice")
     assert result.outcome is Outcome.REJECTED

@@ -27,6 +27,8 @@ _STATES = {
 class Board:
     """Implements `ports.Observer`. Thread-safe."""
 
+    wants_frequent = False
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()

@@ -48,6 +48,8 @@ class CollectOptions:
 class Collector:
     """Thread-safe. A sink of facts too: they tell which revision is out of use, and so when to look."""
 
+    wants_frequent = False
+
     def __init__(self, volume: Volume, clock: Clock, observe: Observer, options: CollectOptions) -> None:
         self._volume = volume
         self._clock = clock

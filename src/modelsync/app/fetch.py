@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import repeat
 
 from modelsync.app.bandwidth import Bandwidth
 from modelsync.app.progress import SyncContext
@@ -20,13 +22,24 @@ from modelsync.ports import ObjectStore, Staging
 _BEAT_SECONDS = 1.0
 _TURN_BYTES = 8 << 20
 _AHEAD = 2
+_SMALL_TO_ONE = 8  # requests for small files to one for a part: they cost time, not bytes
+_FILES_PER_CONNECTION = 4  # or a connection is not worth its making
 _REQUEST_BYTES = 256 << 10  # what a small request costs in time, as bytes
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """Threads that make requests of one kind."""
+
+    threads: Executor
+    small: bool
 
 
 class Fetcher:
     """Shared by all workers: its threads are the budget of requests.
 
-    Two more are kept for small models while a large one is fetched: else they would wait until its requests end.
+    Small files have threads of their own, and more of them: most of a small request is waiting. Two of those serve
+    small models beside a large one too, whose requests they would wait for else.
     """
 
     def __init__(self, store: ObjectStore, options: FetchOptions, bandwidth: Bandwidth) -> None:
@@ -36,12 +49,12 @@ class Fetcher:
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="transfer")
         self._lock = threading.Lock()
         self._large = 0
-        self._ahead = ThreadPoolExecutor(_AHEAD, thread_name_prefix="transfer-small")
+        self._many = ThreadPoolExecutor(options.concurrency * _SMALL_TO_ONE, thread_name_prefix="transfer-small")
         self._local = threading.local()
 
     def close(self) -> None:
         """Let go of the threads; what runs ends by its own cancellation."""
-        for threads in (self._threads, self._ahead):
+        for threads in (self._threads, self._many):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def fetch(
@@ -55,7 +68,7 @@ class Fetcher:
         """Bring all files of a revision into staging, durable and proven.
 
         Each thread works for one model for a moment at a time, so that a large model does not keep
-        a small one waiting. No more than `concurrency` files of a model are open.
+        a small one waiting.
 
         Args:
             build: which files.
@@ -85,39 +98,49 @@ class Fetcher:
             ahead = _AHEAD if self._large and not large else 0
             self._large += large
         try:
-            self._run(steps, context, cancel, ahead)
+            self._run(steps, self._lanes(steps, ahead), context, cancel)
+            staging.settle()
         finally:
             with self._lock:
                 self._large -= large
             steps.close()
             records |= steps.records
 
-    def _run(self, steps: Steps, context: SyncContext, cancel: threading.Event, ahead: int) -> None:
-        def take_turn() -> bool:
+    def _lanes(self, steps: Steps, ahead: int) -> Iterator[_Lane]:
+        """For each request that may be made at the same time, who makes it."""
+        most = self._options.concurrency
+        many = max(most, min(most * _SMALL_TO_ONE, steps.small // _FILES_PER_CONNECTION))
+        yield from repeat(_Lane(self._many, small=True), min(many, steps.small))
+        yield from repeat(_Lane(self._threads, small=False), min(most, steps.parts))
+        yield from repeat(_Lane(self._many, small=False), min(ahead, steps.parts))
+
+    def _run(self, steps: Steps, lanes: Iterable[_Lane], context: SyncContext, cancel: threading.Event) -> None:
+        def take_turn(lane: _Lane) -> bool:
             """Work for a moment; return whether there may be more to do."""
             left_bytes = _TURN_BYTES
             while left_bytes > 0:
-                size_bytes = steps.do_next()
+                size_bytes = steps.do_next(small=lane.small)
                 if size_bytes is None:
                     return False
                 left_bytes -= max(size_bytes, _REQUEST_BYTES)
             return True
 
-        running = {self._threads.submit(take_turn) for _ in range(min(self._options.concurrency, steps.most))}
-        running |= {self._ahead.submit(take_turn) for _ in range(min(ahead, steps.most))}
+        running = {lane.threads.submit(take_turn, lane): lane for lane in lanes}
         try:
             while running:
                 context.beat()
                 context.check()
                 context.attend()
-                finished, running = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
-                unfinished = sum(task.result() for task in finished)
-                if unfinished < len(finished):  # nothing is left to begin
-                    running = {task for task in running if not task.cancel()}
-                running |= {self._threads.submit(take_turn) for _ in range(unfinished)}
+                finished, _ = wait(running, timeout=_BEAT_SECONDS, return_when=FIRST_COMPLETED)
+                for task in finished:
+                    lane = running.pop(task)
+                    if task.result():
+                        running[lane.threads.submit(take_turn, lane)] = lane
+                    else:  # nothing of its kind is left to begin
+                        running = {task: each for task, each in running.items() if each != lane or not task.cancel()}
         except BaseException:
             cancel.set()
-            _wait_for(running, context)  # no thread may write to staging after this
+            _wait_for(set(running), context)  # no thread may write to staging after this
             raise
 
 

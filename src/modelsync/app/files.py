@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from modelsync.app.checksums import COMBINED, Composite, Crc, Hasher, combine, crc64nvme_hasher, crc_base64, hasher
-from modelsync.app.cuts import cuts
 from modelsync.app.in_order import InOrder
-from modelsync.app.spans import Sink, Source, demands_on
-from modelsync.core.facts import BytesResumed, FileVerified
+from modelsync.app.proving import Proving
+from modelsync.app.spans import Answer, Sink, Source, demands_on
+from modelsync.core.facts import BytesResumed
 from modelsync.core.manifest import FileRecord
+from modelsync.core.objects import Revision
 from modelsync.core.parts import WHOLE_BYTES, Span, split
-from modelsync.core.plan import Build, PlannedFile
-from modelsync.core.proof import Expected, ObjectDetails, Proof, expected
+from modelsync.core.plan import PlannedFile
+from modelsync.core.proof import Expected, ObjectDetails, Proof
 from modelsync.errors import ObjectChanged, VerificationFailed
 from modelsync.ports import Part, StagedFile
 
 Extra = dict[Proof, Hasher]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A piece of work on a file, to be done in any thread; the one that completes the file returns its record."""
-
-    size_bytes: int
-    run: Callable[[], FileRecord | None]
+Bring = Callable[[], FileRecord | None]
 
 
 class FileFetch:
-    """One file of a revision on its way."""
+    """One file of a revision on its way. Implements `Arrived` once all of it is here."""
 
-    def __init__(self, planned: PlannedFile, staged: StagedFile, source: Source, build: Build) -> None:
+    def __init__(
+        self, planned: PlannedFile, staged: StagedFile, source: Source, revision: Revision, answer: Answer | None = None
+    ) -> None:
+        """Make it.
+
+        Args:
+            planned: the file.
+            staged: where it goes.
+            source: where it comes from.
+            revision: whose it is.
+            answer: what this thread has of it already, of a small one that broke off.
+        """
         self._planned = planned
         self._staged = staged
         self._source = source
-        self._build = build
+        self._revision = revision
+        self._proving = Proving(planned, source)
+        self._answer = answer
         self._context = source.context
         self._lock = threading.Lock()
         self._details: ObjectDetails | None = None
@@ -46,17 +52,21 @@ class FileFetch:
         self._spans = split(planned.object.size_bytes)
         self._parts: dict[Span, Part] = {}
         self._left = 0
-        self._tried: dict[Expected, Iterator[Sequence[int]]] = {}
         self._in_order = InOrder(staged, self._spans, source.check)
         if planned.sha256 is not None and not self._small:
             staged.keep_at_hand()
 
-    def steps(self) -> list[Step]:
-        """The file's steps: one for a small object; a HEAD and one for each part of another."""
+    def steps(self) -> list[tuple[int, Bring]]:
+        """The file's steps, each with its size: one for an object without parts, else a HEAD and one for each part.
+
+        They can be done in any threads; the one that completes the file returns its record.
+        """
         recorded = {part.span: part for part in self._staged.recorded()}
-        steps = [Step(span.size_bytes, partial(self._bring, span, recorded.get(span))) for span in self._spans]
+        steps: list[tuple[int, Bring]] = [
+            (span.size_bytes, partial(self._bring, span, recorded.get(span))) for span in self._spans
+        ]
         if not self._small:
-            steps.insert(0, Step(0, self._ask))
+            steps.insert(0, (0, self._ask))
         self._left = len(steps)
         return steps
 
@@ -70,18 +80,13 @@ class FileFetch:
         hashers: dict[Expected, Hasher] = {}
         for demand in demands_on(details, self._planned):
             if demand.parts:
-                sizes = next(self._cuts(demand), None)
+                sizes = next(self._proving.cuts(demand), None)
                 hashers |= {demand: Composite(demand.proof, sizes)} if sizes else {}
             elif demand.proof not in COMBINED | {Proof.SIZE}:
                 hashers[demand] = hasher(demand.proof)
         if hashers:
             self._staged.keep_at_hand()
         self._in_order.begin(hashers)
-
-    def _cuts(self, demand: Expected) -> Iterator[Sequence[int]]:
-        """How the object may have been cut into parts when it was uploaded, of those not tried yet."""
-        ask = partial(self._source.part_size, self._planned, count=demand.parts)
-        return self._tried.setdefault(demand, cuts(self._planned.object.size_bytes, demand.parts, ask))
 
     def _bring(self, span: Span, recorded: Part | None) -> FileRecord | None:
         """Take a part that is there already and still is what arrived, or fetch it."""
@@ -107,7 +112,13 @@ class FileFetch:
     def _read(self, span: Span) -> FileRecord | None:
         with self._in_order.passing(span) as in_order:
             sink = Sink(self._planned, self._staged, span, details=self._details, in_order=in_order)
-            self._source.read(self._planned, span, sink)
+            failure = None
+            if self._answer is not None:
+                failure = self._answer.failure
+                if self._answer.details is not None:
+                    sink.begin(self._answer.details)
+                    sink.take(self._answer.data)
+            self._source.read(self._planned, span, sink, failure)
         part = sink.part()
         self._staged.record(part)
         return self._arrived(sink.details if self._small else None, part, sink.extra)
@@ -128,36 +139,24 @@ class FileFetch:
         details = self._details
         if details is None:
             raise ObjectChanged(f"{self._planned.path}: S3 gave no answer to hold the bytes against")
-        proof = Proof.SIZE.value
-        for demand in demands_on(details, self._planned):
-            proof = self._hold_against(demand, details, arrived=proof != Proof.SIZE)
+        try:
+            proof = self._proving.prove(details, self)
+        except VerificationFailed:
+            self._staged.discard()
+            raise
         self._staged.finish()
-        record = FileRecord(
-            path=self._planned.path,
-            size_bytes=self._planned.object.size_bytes,
-            etag=self._planned.object.etag,
-            version_id=details.version_id or self._planned.object.version_id,
-            crc64nvme=f"{self._crc64nvme():016x}",
-            proof=proof,
-            sha256=self._planned.sha256,
-        )
-        context = self._context
-        context.observe(
-            FileVerified(
-                context.model, self._build.revision, context.sync_id, record.path, record.size_bytes, record.proof
-            )
-        )
-        return record
+        return self._proving.record(details, self._crc64nvme(), proof, self._revision)
 
-    def _hold_against(self, demand: Expected, details: ObjectDetails, *, arrived: bool = False) -> str:
-        """Prove the bytes; return by what. `arrived`: they are known to be the bucket's."""
-        if demand.parts:
-            return self._hold_parts_against(demand, details)
-        passed = self._from_parts(demand.proof) or self._in_order.value(demand)
-        actual = passed or self._read_again(hasher(demand.proof))
-        if actual != demand.value:
-            raise self._refuted(demand, actual, arrived=arrived)
-        return demand.label
+    def value(self, demand: Expected) -> str | None:
+        """A checksum that was computed as the bytes passed."""
+        return (None if demand.parts else self._from_parts(demand.proof)) or self._in_order.value(demand)
+
+    def summed(self, by: Hasher) -> str:
+        """A checksum computed from the file."""
+        for chunk in self._staged.read(Span(0, self._planned.object.size_bytes)):
+            by.update(chunk)
+            self._source.check()
+        return by.value()
 
     def _from_parts(self, proof: Proof) -> str | None:
         """What was computed as the bytes passed; None if that does not do."""
@@ -174,30 +173,6 @@ class FileFetch:
 
     def _crc64nvme(self) -> int:
         return combine(Proof.CRC64NVME, ((self._parts[span].crc64nvme, span.size_bytes) for span in self._spans))
-
-    def _hold_parts_against(self, demand: Expected, details: ObjectDetails) -> str:
-        """The same for a value that is made of the uploaded parts' own checksums."""
-        actual = self._in_order.value(demand)
-        while actual != demand.value and (sizes := next(self._cuts(demand), None)) is not None:
-            actual = self._read_again(Composite(demand.proof, sizes))
-        if actual is None:
-            return self._hold_against(expected(details, parts_known=False), details)
-        if actual != demand.value:
-            raise self._refuted(demand, actual)
-        return demand.label
-
-    def _refuted(self, demand: Expected, actual: str, *, arrived: bool = False) -> VerificationFailed:
-        self._staged.discard()
-        return VerificationFailed(
-            self._planned.path, proof=demand.label, expected=demand.value, actual=actual, arrived=arrived
-        )
-
-    def _read_again(self, again: Hasher) -> str:
-        """Compute a checksum from the file."""
-        for chunk in self._staged.read(Span(0, self._planned.object.size_bytes)):
-            again.update(chunk)
-            self._source.check()
-        return again.value()
 
     def close(self) -> None:
         """Release the staged file."""

@@ -98,6 +98,8 @@ class Reuser:
         """Those with the same bytes, the latest first, and what the file's record will be."""
         remote = planned.object
         found = self._volume.find(remote.size_bytes, remote.etag, planned.sha256, context.tend)
+        if not found:
+            return
         others = [held for held in reversed(found) if (held.model, held.revision) != (context.model, build.revision)]
         alike = [held for held in others if same_bytes(planned, held.record, same_model=held.model == context.model)]
         for held in alike:

@@ -23,6 +23,8 @@ class Sightings:
     What the first comparison finds was there before.
     """
 
+    wants_frequent = False
+
     def __init__(self, observe: Observer) -> None:
         """Make it; `observe` is told of publications by others."""
         self._observe = observe

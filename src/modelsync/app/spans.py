@@ -76,28 +76,36 @@ class Source:
             self.check,
         )
 
-    def read(self, planned: PlannedFile, span: Span, sink: Sink) -> None:
+    def read(self, planned: PlannedFile, span: Span, sink: Sink, failure: StoreUnavailable | None = None) -> None:
         """Pass a span's bytes to the sink, in order, each once.
+
+        Args:
+            planned: of which file.
+            span: which bytes.
+            sink: has what came before.
+            failure: why no more came then.
 
         Raises:
             StoreUnavailable: they did not come, or not in time.
         """
         buffer = self._buffer()
         deadline = Deadline(self.context.clock, self.options.seconds_for(span.size_bytes))
-        attempt = 0
+        attempt, before = 0, span.start
         while True:
-            before = sink.offset
+            if failure is not None:
+                if deadline.over:
+                    came = f"{sink.offset - span.start} of {span.size_bytes} bytes came in {deadline.seconds:.0f} s"
+                    raise StoreUnavailable(f"S3 is too slow: {came}, the last time: {failure}") from failure
+                progress = sink.offset - before >= self.options.progress_bytes
+                attempt = 1 if progress else attempt + 1
+                self._retries(planned).pause(failure, attempt)
             if sink.details is not None and sink.offset == span.end:
                 return  # it broke off behind the last byte
+            before = sink.offset
             try:
                 self._read_on(planned, span, sink, buffer, deadline)
             except StoreUnavailable as error:
-                if deadline.over:
-                    came = f"{sink.offset - span.start} of {span.size_bytes} bytes came in {deadline.seconds:.0f} s"
-                    raise StoreUnavailable(f"S3 is too slow: {came}, the last time: {error}") from error
-                progress = sink.offset - before >= self.options.progress_bytes
-                attempt = 1 if progress else attempt + 1
-                self._retries(planned).pause(error, attempt)
+                failure = error
             else:
                 return
 
@@ -114,6 +122,21 @@ class Source:
                 context.observe(BytesFetched(context.model, context.sync_id, count))
                 self.check()
 
+    def read_whole(self, planned: PlannedFile) -> Answer:
+        """Ask once for an object that fits into the thread's buffer."""
+        context, size_bytes, got = self.context, planned.object.size_bytes, 0
+        data, details, failure = self._buffer()[:size_bytes], None, None
+        try:
+            with self.store.open(planned.object, Span(0, size_bytes)) as body:
+                details = body.details
+                while got < size_bytes:
+                    got += body.readinto(data[got:])
+        except StoreUnavailable as error:
+            failure = error
+        self.bandwidth.pay(got, self.cancel)
+        context.observe(BytesFetched(context.model, context.sync_id, got))
+        return Answer(details, data[:got], failure)
+
     def check(self) -> None:
         """Beat, and raise if another part failed or the service stops."""
         self.context.beat()
@@ -125,6 +148,21 @@ class Source:
         if not hasattr(self.local, "buffer"):
             self.local.buffer = memoryview(mmap.mmap(-1, _BUFFER_BYTES))  # lies on a page's border
         return self.local.buffer  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request brought.
+
+    Attributes:
+        details: of the object, if the answer's head came.
+        data: as many bytes as came, until the thread reads again.
+        failure: why no more came.
+    """
+
+    details: ObjectDetails | None
+    data: memoryview
+    failure: StoreUnavailable | None
 
 
 class Deadline:

@@ -23,6 +23,8 @@ _END_SECONDS = 1.0  # for what is under way to notice that it must end
 class Teller:
     """Implements `ports.Observer`: takes what happened, and returns at once."""
 
+    wants_frequent = False
+
     def __init__(
         self,
         receivers: Sequence[Receiver],

@@ -36,6 +36,8 @@ class VolumeHealth:
     of facts, and a source of one. Thread-safe.
     """
 
+    wants_frequent = False
+
     def __init__(self, observe: Observer) -> None:
         self._observe = observe
         self._lock = threading.Lock()

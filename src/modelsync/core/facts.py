@@ -606,6 +606,9 @@ class ServiceStopping:
     reason: str
 
 
+Frequent = BytesFetched | FileVerified | StoreCalled
+"""Told for each request or file of a download, by the thousand."""
+
 Fact = (
     SyncStarted
     | FetchStarted

@@ -29,7 +29,10 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Takes facts. Never raises, and returns at once."""
+    """Takes facts. Never raises, and returns at once.
+
+    An attribute `wants_frequent = False` says that it has nothing to do with `core.facts.Frequent`.
+    """
 
     def __call__(self, fact: Fact, /) -> None:
         """Take one fact."""

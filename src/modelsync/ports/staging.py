@@ -81,6 +81,18 @@ class Staging(Protocol):
         """Open, or open again, a file of the revision."""
         ...
 
+    def begun(self, path: RelPath, etag: str) -> bool:
+        """Whether parts of this content of a file are on record."""
+        ...
+
+    def put(self, path: RelPath, etag: str, data: memoryview, crc64nvme: int) -> None:
+        """Write a small file whole, read-only, and put that on record; `settle` makes it durable. Thread-safe."""
+        ...
+
+    def settle(self) -> None:
+        """Make durable all that was `put`. What cannot be is discarded."""
+        ...
+
     def staged_bytes(self, path: RelPath) -> int:
         """Bytes of the volume that a file of the revision takes up already, by itself."""
         ...

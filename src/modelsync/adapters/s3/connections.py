@@ -5,8 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 
 from modelsync.adapters.network import explain
 from modelsync.adapters.s3.endpoint import Endpoint
@@ -49,11 +48,10 @@ class Connections:
         self._retired: set[Connection] = set()
         self._closed = False
 
-    @contextmanager
     def request(
         self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview] = ()
-    ) -> Iterator[Response]:
-        """Send a request; the connection is kept if the answer was read to its end.
+    ) -> Exchange:
+        """Make a request on entering; the connection is kept if the answer was read to its end.
 
         A body is gone through anew for each attempt, and the headers give its length.
 
@@ -61,36 +59,37 @@ class Connections:
             StoreUnavailable: the host cannot be reached, or did not answer in time.
             Stopped: the pool is closed.
         """
-        connection = None
-        try:
-            connection, response = self._send(method, target, headers, body)
-            yield response
-        except OSError as error:
-            self._drop(connection)
-            reason = explain(error) or str(error) or type(error).__name__
-            raise StoreUnavailable(f"S3 cannot be reached or broke off ({self._way}): {reason}") from error
-        except BaseException:
-            self._drop(connection)
-            raise
-        self._release(connection, reusable=response.reusable)
+        return Exchange(self, method, target, headers, body)
 
-    def _send(
+    def unreachable(self, error: OSError) -> StoreUnavailable:
+        """What an error of the network means."""
+        reason = explain(error) or str(error) or type(error).__name__
+        return StoreUnavailable(f"S3 cannot be reached or broke off ({self._way}): {reason}")
+
+    def send(
         self, method: str, target: str, headers: Mapping[str, str], body: Iterable[memoryview]
     ) -> tuple[Connection, Response]:
+        """Send a request and read the head of its answer.
+
+        Raises:
+            OSError: the network broke off, or not in time.
+            StoreUnavailable: it holds what HTTP does not allow.
+            Stopped: the pool is closed.
+        """
         while True:
             connection, fresh = self._acquire()
             try:
                 return connection, connection.request(method, self._base + target, {**headers, **self._to_proxy}, body)
             except _STALE:
-                self._drop(connection)
+                self.release(connection, reusable=False)
                 if fresh:
                     raise
                 # An idle connection that the server closed meanwhile: not worth an attempt.
             except ValueError as error:
-                self._drop(connection)
+                self.release(connection, reusable=False)
                 raise StoreUnavailable(f"S3 cannot be asked: {error}") from error
             except BaseException:
-                self._drop(connection)
+                self.release(connection, reusable=False)
                 raise
 
     def _acquire(self) -> tuple[Connection, bool]:
@@ -118,11 +117,8 @@ class Connections:
         self._active.add(connection)
         return connection
 
-    def _drop(self, connection: Connection | None) -> None:
-        if connection is not None:
-            self._release(connection, reusable=False)
-
-    def _release(self, connection: Connection, *, reusable: bool) -> None:
+    def release(self, connection: Connection, *, reusable: bool) -> None:
+        """Keep a connection for the next request if that can be, else let go of it."""
         with self._lock:
             self._active.discard(connection)
             reusable = reusable and connection not in self._retired and not self._closed
@@ -154,3 +150,34 @@ class Connections:
         with self._lock:
             for connection in self._active:
                 connection.break_off()
+
+
+class Exchange:
+    """A request and its answer, as a context."""
+
+    __slots__ = ("_connection", "_connections", "_request", "_response")
+
+    def __init__(
+        self,
+        connections: Connections,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Iterable[memoryview],
+    ) -> None:
+        self._connections = connections
+        self._request = method, target, headers, body
+
+    def __enter__(self) -> Response:
+        """Send the request; the answer's head is there."""
+        try:
+            self._connection, self._response = self._connections.send(*self._request)
+        except OSError as error:
+            raise self._connections.unreachable(error) from error
+        return self._response
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        """Give the connection back."""
+        self._connections.release(self._connection, reusable=error is None and self._response.reusable)
+        if isinstance(error, OSError):
+            raise self._connections.unreachable(error) from error

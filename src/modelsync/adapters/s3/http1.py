@@ -70,6 +70,8 @@ class Connection:
         self._encrypted = False
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self.timeouts = timeouts
+        self._poll = select.poll()
+        self._poll.register(self._sock, select.POLLIN)
         # The kernel keeps the time, not Python: a blocking socket fills a large buffer in one call.
         self._sock.setblocking(True)
         interval = struct.pack("ll", int(timeouts.read), int(timeouts.read % 1 * 1e6))
@@ -137,9 +139,7 @@ class Connection:
         """Whether nothing waits to be read: neither the server's end, nor more than its last answer was to be."""
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return False  # of a record that was decrypted whole, and no longer is in the socket
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def break_off(self) -> None:
         """Make the reader, in whichever thread, see an end at once."""
@@ -166,6 +166,7 @@ class Response:
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
         self._begun: list[bytes] = []
+        self.headers: dict[str, str] = {}
         self.status = 0
         self._final = self._kept_alive = self._surplus = False
         self.on_message_begin()
@@ -188,7 +189,7 @@ class Response:
             self._surplus = True
             return
         self._reason = b""
-        self.headers: dict[str, str] = {}
+        self._lines: list[tuple[bytes, bytes]] = []
         self._complete = False
 
     def on_status(self, reason: bytes) -> None:
@@ -198,15 +199,16 @@ class Response:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        if self._surplus:
-            return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         """See the end of the head."""
         if self._surplus:
             return
+        self.headers = {}
+        for name, value in self._lines:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         self.status = self._parser.get_status_code()
         self._final = self.status >= 200
         self._kept_alive = self._parser.should_keep_alive()  # known only here: it is forgotten at the end

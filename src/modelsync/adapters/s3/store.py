@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import ClassVar
 
@@ -187,7 +187,6 @@ class S3Store:
         """Break off everything under way."""
         self._requests.connections.close()
 
-    @contextmanager
     def _call(
         self,
         operation: str,
@@ -199,7 +198,7 @@ class S3Store:
         extra: dict[str, str] | None = None,
         pinned: bool = True,
         optional: bool = False,
-    ) -> Iterator[Response]:
+    ) -> AbstractContextManager[Response]:
         headers = dict(extra or {})
         if remote is not None:
             if pinned and not is_weak(remote.etag):  # If-Match with a weak one never matches
@@ -207,10 +206,7 @@ class S3Store:
             if remote.version_id:
                 query = {**query, "versionId": remote.version_id}
         key = remote.key if remote else None
-        with self._requests.send(
-            operation, method, key, what=what, query=query, headers=headers, optional=optional
-        ) as response:
-            yield response
+        return self._requests.send(operation, method, key, what=what, query=query, headers=headers, optional=optional)
 
 
 def _same(remote: RemoteObject, details: ObjectDetails) -> ObjectDetails:

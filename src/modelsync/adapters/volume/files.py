@@ -8,8 +8,6 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from modelsync.adapters.volume.paths import TEMPORARY
@@ -51,18 +49,27 @@ def meaning(error: OSError) -> tuple[VolumeReason, str]:
     return _MEANING.get(error.errno or 0, ("other", error.strerror or str(error)))
 
 
-@contextmanager
-def volume_errors(what: str) -> Iterator[None]:
+class volume_errors:  # noqa: N801 - read as what it does; a generator would cost more than some of the calls it guards
     """Translate errors of the file system.
 
     Raises:
         VolumeFailed: with what was being done and what to do.
     """
-    try:
-        yield
-    except OSError as error:
-        reason, advice = meaning(error)
-        raise VolumeFailed(f"cannot {what}: {advice}", reason) from error
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        """Begin; `what` is being done, after "cannot"."""
+        self._what = what
+
+    def __enter__(self) -> None:
+        """Nothing is to be done."""
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        """Translate."""
+        if isinstance(error, OSError):
+            reason, advice = meaning(error)
+            raise VolumeFailed(f"cannot {self._what}: {advice}", reason) from error
 
 
 def temporary_name() -> str:

@@ -28,6 +28,7 @@ from modelsync.adapters.volume.paths import ModelPaths, files_of, journal_of, le
 from modelsync.adapters.volume.reading import chunks_of
 from modelsync.adapters.volume.revisions import whole_directory
 from modelsync.adapters.volume.showing import shown
+from modelsync.adapters.volume.unsettled import Unsettled
 from modelsync.core.manifest import FileRecord, Manifest
 from modelsync.core.names import RelPath
 from modelsync.core.parts import Span
@@ -239,20 +240,51 @@ class LocalStaging:
             self._anew = not directory.exists()
             self._opened: set[RelPath] = set()
             self._files = files_of(directory)
+            self._root = str(self._files)
             self._files.mkdir(parents=True, exist_ok=True)
             if not self._anew:
                 open_up(self._files)
             self._journal = Journal(journal_of(directory))
+            self._unsettled = Unsettled()
 
     def file(self, path: RelPath, size_bytes: int, etag: str) -> LocalStagedFile:
         """Open, or open again, a file of the revision."""
-        target = f"{self._files}/{path}"
+        target = self._place(path)
+        direct = size_bytes >= LEAST_BYTES and on_local_disk(self._base)
+        return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=direct)
+
+    def _place(self, path: RelPath) -> str:
+        """Where a file of the revision goes; nothing is in its way."""
+        target = f"{self._root}/{path}"
         with volume_errors(f"make room for {path}"), self._lock:
             if not self._anew or "/" in path or path in self._opened:
                 self._make_way(Path(target))
             self._opened.add(path)
-        direct = size_bytes >= LEAST_BYTES and on_local_disk(self._base)
-        return LocalStagedFile(target, path, size_bytes, etag, self._journal, direct=direct)
+        return target
+
+    def begun(self, path: RelPath, etag: str) -> bool:
+        """Whether parts of this content of a file are on record."""
+        return bool(self._journal.parts(path, etag))
+
+    def put(self, path: RelPath, etag: str, data: memoryview, crc64nvme: int) -> None:
+        """Write a small file whole, read-only, and put that on record."""
+        target = self._place(path)
+        with volume_errors(f"write {path}"):
+            descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                written = 0
+                while written < len(data):
+                    written += _some(os.pwrite(descriptor, data[written:], written))
+                os.fchmod(descriptor, 0o444)
+                self._journal.append(path, etag, Part(Span(0, len(data)), crc64nvme))
+            except OSError:
+                os.close(descriptor)
+                raise
+        self._unsettled.add(path, descriptor)
+
+    def settle(self) -> None:
+        """Make durable all that was `put`."""
+        self._unsettled.settle()
 
     def staged_bytes(self, path: RelPath) -> int:
         """Bytes of the volume that a file of the revision takes up already, and that it will be written to."""
@@ -342,18 +374,18 @@ class LocalStaging:
 
     def _leave_only(self, wanted: Collection[RelPath]) -> None:
         """Remove what was staged for another revision, and make the directories durable."""
-        root = self._files
-        for directory, directories, names in os.walk(root, topdown=False):
-            here = Path(directory)
-            links = [name for name in directories if (here / name).is_symlink()]
+        for directory, directories, names in os.walk(self._root, topdown=False):
+            below = f"{directory}/"[len(self._root) + 1 :]
+            links = [name for name in directories if Path(directory, name).is_symlink()]
             for name in (*names, *links):
-                if (here / name).relative_to(root).as_posix() not in wanted:
-                    (here / name).unlink()
-            if here != root and not any(here.iterdir()):
-                here.rmdir()
+                if f"{below}{name}" not in wanted:
+                    Path(directory, name).unlink()
+            if below and not os.listdir(directory):
+                Path(directory).rmdir()
             else:
-                sync_directory(here)
+                sync_directory(Path(directory))
 
     def close(self) -> None:
-        """Release the journal."""
+        """Release what is open."""
+        self._unsettled.close()
         self._journal.close()
