@@ -7,7 +7,7 @@ and leave nothing behind.
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from modelsync.core.names import ModelId
 from modelsync.core.parts import MIB
 from modelsync.core.retention import RetentionRules
 from modelsync.core.status import told
-from support.crash import DIED, die_before, in_child, names, seen_by_a_reader
+from support.crash import DIED, deaths, die_before, in_child, names, seen_by_a_reader
 from support.damage import flip
 from support.world import World
 
@@ -47,36 +47,23 @@ def test_death_before_any_step_shows_readers_one_whole_version(tmp_path: Path, b
             assert world(template, before).sync("alice").outcome is Outcome.SUCCESS
 
         assert in_child(publish) == 0
-    undisturbed = None
-    step = 0
-    while True:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = world(base, V2)
-            die_before(step)
-            assert made.sync("alice").outcome is Outcome.SUCCESS
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = world(base, V2)
+        count()
+        assert made.sync("alice").outcome is Outcome.SUCCESS
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
-        assert seen_by_a_reader(base) in ([V2] if ended == 0 else [before, V2]), f"step {step}"
+    def recover(base: Path) -> None:
+        made = world(base, V2)
+        while made.compare()[0]:
+            assert made.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
 
-        def recover(base: Path = base) -> None:
-            made = world(base, V2)
-            while made.compare()[0]:
-                assert made.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
-
-        assert in_child(recover) == 0, f"recovery after step {step}"
+    for base, step, done in deaths(template, tmp_path, work, least=25):
+        assert seen_by_a_reader(base) in ([V2] if done else [before, V2]), f"step {step}"
+        assert in_child(recover, base) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == V2, f"step {step}"
-        if ended == 0:
-            undisturbed = names(base)
-            break
-        shutil.rmtree(base)
-    assert step > 25, "the steps were really counted"
-    assert undisturbed is not None
-    assert not [name for name in undisturbed if ".tmp-" in name or "staging" in name]
+        if done:
+            assert not [name for name in names(base) if ".tmp-" in name or "staging" in name]
 
 
 def test_death_before_any_step_of_a_repair_shows_readers_the_published_revision_or_the_repaired_one(
@@ -92,33 +79,24 @@ def test_death_before_any_step_of_a_repair_shows_readers_the_published_revision_
     assert in_child(publish) == 0
     damaged = seen_by_a_reader(template)
     assert damaged != V1
-    step, ended = 0, DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = world(base, V1)
-            die_before(step)
-            assert made.repair("alice").outcome is Outcome.SUCCESS
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = world(base, V1)
+        count()
+        assert made.repair("alice").outcome is Outcome.SUCCESS
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
-        assert seen_by_a_reader(base) in ([V1] if ended == 0 else [damaged, V1]), f"step {step}"
+    def recover(base: Path) -> None:
+        made = world(base, V1)
+        made.settle("alice")
+        while made.compare()[0]:
+            assert made.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
+        assert made.verify("alice").findings == ()
 
-        def recover(base: Path = base) -> None:
-            made = world(base, V1)
-            made.settle("alice")
-            while made.compare()[0]:
-                assert made.sync("alice").outcome in {Outcome.SUCCESS, Outcome.NOOP}
-            assert made.verify("alice").findings == ()
-
-        assert in_child(recover) == 0, f"recovery after step {step}"
+    for base, step, done in deaths(template, tmp_path, work, least=25):
+        assert seen_by_a_reader(base) in ([V1] if done else [damaged, V1]), f"step {step}"
+        assert in_child(recover, base) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == V1, f"step {step}"
         assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
-        shutil.rmtree(base)
-    assert step > 25, "the steps were really counted"
 
 
 def test_repeated_deaths_get_the_job_done_at_last(tmp_path: Path) -> None:
@@ -156,41 +134,31 @@ def test_death_while_a_model_is_withdrawn_leaves_it_whole_or_gone(tmp_path: Path
         assert {made.sync(model).outcome for model in ("alice", "bob")} == {Outcome.SUCCESS}
 
     assert in_child(publish) == 0
-    step = 0
-    ended = DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = others(base)
-            die_before(step)
-            made.sync("alice")  # the tombstone
-            assert made.sync("alice").outcome is Outcome.SUCCESS
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = others(base)
+        count()
+        made.sync("alice")  # the tombstone
+        assert made.sync("alice").outcome is Outcome.SUCCESS
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
-        assert seen_by_a_reader(base) in ([None] if ended == 0 else [V1, None]), f"step {step}"
+    def recover(base: Path) -> None:
+        made = others(base)
+        while made.compare()[0]:
+            made.sync("alice")
+        assert seen_by_a_reader(base) is None
+        current = made.volume.published(ModelId("alice")).current
+        assert current is not None
+        assert current.unpublished_at is not None
+        assert not [name for name in names(base) if ".tmp-" in name]
+        made.bucket.calls.clear()
+        made.upload("alice", V1)
+        assert made.sync("alice").outcome is Outcome.SUCCESS
+        assert made.bucket.calls["get"] == 0, "the revision was kept"
 
-        def recover(base: Path = base) -> None:
-            made = others(base)
-            while made.compare()[0]:
-                made.sync("alice")
-            assert seen_by_a_reader(base) is None
-            current = made.volume.published(ModelId("alice")).current
-            assert current is not None
-            assert current.unpublished_at is not None
-            assert not [name for name in names(base) if ".tmp-" in name]
-            made.bucket.calls.clear()
-            made.upload("alice", V1)
-            assert made.sync("alice").outcome is Outcome.SUCCESS
-            assert made.bucket.calls["get"] == 0, "the revision was kept"
-
-        assert in_child(recover) == 0, f"recovery after step {step}"
+    for base, step, done in deaths(template, tmp_path, work, least=8):
+        assert seen_by_a_reader(base) in ([None] if done else [V1, None]), f"step {step}"
+        assert in_child(recover, base) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == V1, f"step {step}"
-        shutil.rmtree(base)
-    assert step > 8, "the steps were really counted"
 
 
 def test_death_while_a_revision_is_removed_leaves_what_readers_see_and_no_rest(tmp_path: Path) -> None:
@@ -205,62 +173,47 @@ def test_death_while_a_revision_is_removed_leaves_what_readers_see_and_no_rest(t
             assert world(template, files).sync("alice").outcome is Outcome.SUCCESS
 
     assert in_child(publish) == 0
-    step, ended = 0, DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = keeper(base)
-            die_before(step)
-            assert [item for item in made.collect() if item.remove]
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = keeper(base)
+        count()
+        assert [item for item in made.collect() if item.remove]
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
+    def recover(base: Path) -> None:
+        keeper(base).collect()
+
+    for base, step, _ in deaths(template, tmp_path, work, least=8):
         assert seen_by_a_reader(base) == V2, f"step {step}"
-
-        def recover(base: Path = base) -> None:
-            keeper(base).collect()
-
-        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert in_child(recover, base) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == V2, f"step {step}"
         assert len(os.listdir(base / ".modelsync/models/alice/revisions")) == 1, f"step {step}"
         assert not [name for name in names(base) if ".tmp-" in name], f"step {step}"
-        shutil.rmtree(base)
-    assert step > 8, "the steps were really counted"
 
 
 def test_death_while_a_model_is_refused_leaves_the_refusal_or_nothing(tmp_path: Path) -> None:
-    step, ended = 0, DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        base.mkdir()
+    template = tmp_path / "template"
+    template.mkdir()
 
-        def damaged(base: Path = base) -> World:
-            made = world(base, {"model.onnx": b"weights 1"})
-            made.bucket.corrupt("alice/model.onnx")
-            return made
+    def damaged(base: Path) -> World:
+        made = world(base, {"model.onnx": b"weights 1"})
+        made.bucket.corrupt("alice/model.onnx")
+        return made
 
-        def work(step: int = step) -> None:
-            made = damaged()
-            die_before(step)
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = damaged(base)
+        count()
+        assert made.sync("alice").outcome is Outcome.REJECTED
+
+    def recover(base: Path) -> None:
+        made = damaged(base)
+        while made.compare()[0]:
             assert made.sync("alice").outcome is Outcome.REJECTED
+        assert len(made.volume.published(ModelId("alice")).quarantined) == 1
 
-        def recover() -> None:
-            made = damaged()
-            while made.compare()[0]:
-                assert made.sync("alice").outcome is Outcome.REJECTED
-            assert len(made.volume.published(ModelId("alice")).quarantined) == 1
-
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
-        assert in_child(recover) == 0, f"recovery after step {step}"
+    for base, step, _ in deaths(template, tmp_path, work, least=15):
+        assert in_child(recover, base) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) is None, f"step {step}"
         assert not [name for name in names(base) if ".tmp-" in name or "staging" in name], f"step {step}"
-        shutil.rmtree(base)
-    assert step > 15, "the steps were really counted"
 
 
 CACHE = RetentionRules(keep=0, stale_seconds=0, evict_current=True)
@@ -281,43 +234,34 @@ def test_death_while_a_model_is_evicted_leaves_it_whole_or_evicted(tmp_path: Pat
         assert cached(template).sync("alice").outcome is Outcome.SUCCESS
 
     assert in_child(publish) == 0
-    step, ended = 0, DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = cached(base)
-            made.clock.advance(100)
-            die_before(step)
-            assert made.collector.make_room(ROOM, lambda: None)
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = cached(base)
+        made.clock.advance(100)
+        count()
+        assert made.collector.make_room(ROOM, lambda: None)
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
+    def recover(base: Path, seen: dict[str, bytes] | None) -> None:
+        made = cached(base)
+        made.clock.advance(200)
+        while made.compare()[0]:
+            made.sync("alice")
+        made.collector.make_room(ROOM, lambda: None)
+        made.collect()
+        assert seen_by_a_reader(base) is None
+        current = made.volume.published(ModelId("alice")).current
+        assert current is not None
+        if seen is None or current.evicted:
+            assert made.sync("alice").outcome is Outcome.NOOP, "it comes back when it is asked for"
+        assert not [name for name in names(base) if ".tmp-" in name]
+        assert not os.listdir(made.home("alice") / "revisions")
+        assert made.sync("alice", wanted=True).outcome is Outcome.SUCCESS
+
+    for base, step, done in deaths(template, tmp_path, work, least=8):
         seen = seen_by_a_reader(base)
-        assert seen in ([None] if ended == 0 else [V1, None]), f"step {step}"
-
-        def recover(base: Path = base, seen: dict[str, bytes] | None = seen) -> None:
-            made = cached(base)
-            made.clock.advance(200)
-            while made.compare()[0]:
-                made.sync("alice")
-            made.collector.make_room(ROOM, lambda: None)
-            made.collect()
-            assert seen_by_a_reader(base) is None
-            current = made.volume.published(ModelId("alice")).current
-            assert current is not None
-            if seen is None or current.evicted:
-                assert made.sync("alice").outcome is Outcome.NOOP, "it comes back when it is asked for"
-            assert not [name for name in names(base) if ".tmp-" in name]
-            assert not os.listdir(made.home("alice") / "revisions")
-            assert made.sync("alice", wanted=True).outcome is Outcome.SUCCESS
-
-        assert in_child(recover) == 0, f"recovery after step {step}"
+        assert seen in ([None] if done else [V1, None]), f"step {step}"
+        assert in_child(recover, base, seen) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == V1, f"step {step}"
-        shutil.rmtree(base)
-    assert step > 8, "the steps were really counted"
 
 
 def test_death_while_a_model_is_forgotten_leaves_a_record_that_says_so_or_nothing(tmp_path: Path) -> None:
@@ -339,33 +283,24 @@ def test_death_while_a_model_is_forgotten_leaves_a_record_that_says_so_or_nothin
         assert made.sync("alice").outcome is Outcome.SUCCESS
 
     assert in_child(publish) == 0
-    step, ended = 0, DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = keeper(base)
-            made.clock.advance(100)
-            die_before(step)
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = keeper(base)
+        made.clock.advance(100)
+        count()
+        made.collector.make_room(ROOM, lambda: None)
+
+    def recover(base: Path) -> None:
+        made = keeper(base)
+        made.clock.advance(200)
+        made.compare()
+        made.collect()
+        if (made.home("alice") / "current.json").exists():  # the death came before its last revision went
+            assert os.listdir(made.home("alice") / "revisions")
             made.collector.make_room(ROOM, lambda: None)
+        assert not told(made.volume.published(ModelId("alice")), None), "nothing tells of it any more"
+        left = made.home("alice")
+        assert not left.exists() or os.listdir(left) in ([], ["writer.lock"])
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
-
-        def recover(base: Path = base) -> None:
-            made = keeper(base)
-            made.clock.advance(200)
-            made.compare()
-            made.collect()
-            if (made.home("alice") / "current.json").exists():  # the death came before its last revision went
-                assert os.listdir(made.home("alice") / "revisions")
-                made.collector.make_room(ROOM, lambda: None)
-            assert not told(made.volume.published(ModelId("alice")), None), "nothing tells of it any more"
-            left = made.home("alice")
-            assert not left.exists() or os.listdir(left) in ([], ["writer.lock"])
-
-        assert in_child(recover) == 0, f"recovery after step {step}"
-        shutil.rmtree(base)
-    assert step > 10, "the steps were really counted"
+    for base, step, _ in deaths(template, tmp_path, work, least=10):
+        assert in_child(recover, base) == 0, f"recovery after step {step}"

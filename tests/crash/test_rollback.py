@@ -7,6 +7,7 @@ leaves the model rolled back and pinned.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from modelsync.core.deletions import DeletionRules
 from modelsync.core.facts import Outcome
 from modelsync.core.manifest import Current
 from modelsync.core.names import ModelId
-from support.crash import DIED, die_before, in_child, names, seen_by_a_reader
+from support.crash import deaths, in_child, names, seen_by_a_reader
 from support.world import World
 
 ALICE = ModelId("alice")
@@ -114,24 +115,16 @@ def recover(case: Case, base: Path, seen: dict[str, bytes] | None) -> None:
 def test_death_before_any_step_of_a_rollback_leaves_it_done_and_pinned_or_not_done(tmp_path: Path, case: Case) -> None:
     template = tmp_path / "template"
     template.mkdir()
-    assert in_child(lambda: case.publish(template)) == 0
+    assert in_child(case.publish, template) == 0
     assert seen_by_a_reader(template) == case.before
-    step, ended = 0, DIED
-    while ended == DIED:
-        step += 1
-        base = tmp_path / f"volume-{step}"
-        shutil.copytree(template, base, symlinks=True)
 
-        def work(base: Path = base, step: int = step) -> None:
-            made = case.later(base)
-            die_before(step)
-            made.rollback("alice")
+    def work(base: Path, count: Callable[[], None]) -> None:
+        made = case.later(base)
+        count()
+        made.rollback("alice")
 
-        ended = in_child(work)
-        assert ended in {0, DIED}, f"step {step}"
+    for base, step, done in deaths(template, tmp_path, work, least=10):
         seen = seen_by_a_reader(base)
-        assert seen in ([case.after] if ended == 0 else [case.before, case.after]), f"step {step}"
-        assert in_child(lambda base=base, seen=seen: recover(case, base, seen)) == 0, f"recovery after step {step}"
+        assert seen in ([case.after] if done else [case.before, case.after]), f"step {step}"
+        assert in_child(recover, case, base, seen) == 0, f"recovery after step {step}"
         assert seen_by_a_reader(base) == case.after, f"step {step}"
-        shutil.rmtree(base)
-    assert step > 10, "the steps were really counted"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -188,8 +189,8 @@ def test_the_demo_shows_the_job_and_ends(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Torn reads: 0. Errors: 0." in ended.stdout
     assert "20 more updates in a row" in ended.stdout
-    for path in ("/health", "/ready", "/live", "/metrics"):
-        assert path in ended.stdout
+    for path in ("/", "/health", "/ready", "/live", "/metrics", "/docs"):
+        assert re.search(rf"^  http://127\.0\.0\.1:\d+{path}$", ended.stdout, re.MULTILINE), path
     assert (tmp_path / "models" / "alice" / "model.onnx").exists()
 
 

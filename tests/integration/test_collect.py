@@ -243,6 +243,46 @@ def test_a_withdrawn_model_is_deleted_only_when_its_readers_had_their_time(tmp_p
     assert len(world.told(ModelEvicted)) == 1
 
 
+def test_what_a_dead_worker_switched_to_is_not_withdrawn_before_it_is_on_record(tmp_path: Path) -> None:
+    """By the old record nobody could tell whose time begins with the withdrawal: its files would go at once."""
+    rules = RetentionRules(keep=0, stale_seconds=900, evict_current=True)
+    world = World(tmp_path, retention=rules, clock=VirtualClock(time.time()))
+    publish(world, 1, size_bytes=MIB)
+    record = (world.home("alice") / "current.json").read_bytes()
+    publish(world, 2, size_bytes=MIB)
+    (world.home("alice") / "current.json").write_bytes(record)  # a death after the link was switched
+    world.clock.advance(1000)
+    assert not world.collector.make_room(MIB, lambda: None)
+    assert world.read("alice") == files(2, MIB)
+    with world.volume.writer(ModelId("alice")) as writer:
+        writer.mend()
+    old = (tmp_path / "alice").resolve()
+    assert world.collector.make_room(MIB, lambda: None), "the superseded one"
+    assert world.read("alice") == files(2, MIB)
+    assert not world.collector.make_room(MIB, lambda: None)
+    assert not os.path.lexists(tmp_path / "alice")
+    assert (old / "model.onnx").exists()
+
+
+def test_a_withdrawn_model_that_is_damaged_spares_others_too(tmp_path: Path) -> None:
+    rules = RetentionRules(keep=0, stale_seconds=60, evict_current=True)
+    world = World(tmp_path, retention=rules, clock=VirtualClock(time.time()))
+    publish(world, 1, model="alice", size_bytes=2 * MIB)
+    publish(world, 1, model="bob", size_bytes=2 * MIB)
+    flip((tmp_path / "alice").resolve() / "model.onnx")
+    world.settle("alice")
+    with leased((tmp_path / "bob").resolve().parent):
+        world.collect()  # sees that bob is in use
+    world.clock.advance(100)
+    for _ in range(3):
+        assert not world.collector.make_room(MIB, lambda: None)
+    assert [fact.model for fact in world.told(ModelEvicted)] == ["alice"]
+    world.clock.advance(60)
+    assert world.collector.make_room(MIB, lambda: None)
+    assert directories(world) == []
+    assert world.read("bob") == files(1, 2 * MIB, "bob")
+
+
 def test_a_lost_record_does_not_shorten_anybodys_time(tmp_path: Path) -> None:
     world = World(tmp_path, retention=RetentionRules(keep=0, stale_seconds=900), clock=VirtualClock(time.time()))
     publish(world, 1, 2)

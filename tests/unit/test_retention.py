@@ -155,6 +155,11 @@ def test_in_a_cache_what_readers_see_may_go_last_of_all() -> None:
     assert rank(old, linked=True, leased=True) is None
     assert rank(replace(old, pin="by hand"), linked=True) is None
     assert rank(old) is None, "its link is about to be mended"
+    assert rank(old, linked=True, whole=False) is Rank.CURRENT
+    switched = replace(old, revision=Revision("r3"))
+    assert rank(switched, linked=True) is None, "a worker died between link and record, which is about to be mended"
+    back = replace(old, unpublished_at=NOW - 950, evicted=True)
+    assert rank(back, linked=True) is None, "the same when it came back"
     [item] = retain(Holdings(old, (directory("r4", linked=True),)), RULES, now=NOW)
     assert item.rank is None
 
@@ -165,6 +170,23 @@ def test_what_was_withdrawn_for_space_goes_when_its_readers_had_their_time() -> 
     assert (leaving.leaving, leaving.remove) == (True, None)
     over = replace(evicted, unpublished_at=NOW - 3600)
     assert told(over, directory("r4")) == ["- r4: withdrawn to make room, 1 h ago"]
+
+
+def test_what_was_withdrawn_is_leaving_also_if_it_is_damaged() -> None:
+    """Its bytes are freed as those of a whole one are: no other model has to be withdrawn for them."""
+    old = replace(RECORD, published_at=NOW - 1000)
+    damaged = Holdings(old, (directory("r4", linked=True, whole=False, size_bytes=10),))
+    bob = ModelId("bob")
+    other = Holdings(
+        replace(old, model=bob), (Holding(bob, Revision("r4"), "r4", NOW - 100_000, linked=True, used_at=NOW),)
+    )
+    answers = judged([damaged, other], CACHE, 10)
+    assert [(item.holding.model, item.remove) for _, item in answers] == [(A, Why.SPACE), (bob, None)]
+    left = [carried_out(damaged, [answers[0][1]], CACHE), other]
+    assert [(item.leaving, item.remove) for _, item in judged(left, CACHE, 10)] == [(True, None), (False, None)]
+    assert told(replace(old, unpublished_at=NOW - 3600, evicted=True), directory("r4", whole=False)) == [
+        "- r4: set aside as damaged, 1 h ago"
+    ]
 
 
 def test_what_is_leaving_already_spares_what_readers_see() -> None:
@@ -235,11 +257,12 @@ def judged(volume: list[Holdings], kept: RetentionRules, need: int) -> list[tupl
 
 
 def settled(found: Holdings, held: Holding, kept: RetentionRules) -> bool:
-    """A cache may withdraw what readers see by the link: if it is not pinned, leased or new."""
+    """A cache may withdraw what readers see by the link and the record: if it is not pinned, leased or new."""
     current = found.current
-    pinned = current is not None and current.pin is not None
-    new = current is None or NOW - current.published_at < kept.stale_seconds
-    return kept.evict_current and held.linked and not held.leased and not pinned and not new
+    if current is None or current.unpublished_at is not None or current.revision != held.revision:
+        return False
+    new = NOW - current.published_at < kept.stale_seconds
+    return kept.evict_current and held.linked and not held.leased and current.pin is None and not new
 
 
 @given(volumes(), rules | caches, st.integers(0, 1000))
@@ -313,6 +336,18 @@ def test_once_room_was_made_no_more_is_made_for_the_same_need(
         if item.reason.startswith(NEEDED) and (item.holding.model, item.holding.place) not in still
     )
     assert not [item for _, item in judged(left, kept, max(need - freed, 0)) if item.reason.startswith(NEEDED)]
+
+
+@given(volumes(), caches, st.integers(0, 500), st.integers(0, 1000))
+def test_what_was_withdrawn_has_its_time_whatever_is_needed(
+    volume: list[Holdings], kept: RetentionRules, need: int, then: int
+) -> None:
+    answers = judged(volume, kept, need)
+    left = [carried_out(found, [item for owner, item in answers if owner is found], kept) for found in volume]
+    seen = {(item.holding.model, item.holding.place) for _, item in answers if item.holding.linked}
+    for _, item in judged(left, kept, then):
+        if (item.holding.model, item.holding.place) in seen and not item.holding.linked:
+            assert item.remove is None
 
 
 @given(models(), st.integers(0, 3), st.floats(0, 2000))

@@ -200,9 +200,14 @@ def ended_at(found: Holdings, held: Holding) -> float:
     return max(ends)
 
 
+def _on_record(current: Current | None, held: Holding) -> bool:
+    """Whether it is of the revision on record: what readers see, or saw last."""
+    return current is not None and _is_revision(held) and held.revision == current.revision
+
+
 def _last(current: Current | None, held: Holding) -> bool:
-    """Whether it is the one on record: what readers see, or saw last."""
-    return current is not None and _is_revision(held) and held.whole and held.revision == current.revision
+    """The same of one that can be used."""
+    return held.whole and _on_record(current, held)
 
 
 def _is_revision(held: Holding) -> bool:
@@ -217,12 +222,19 @@ def _verdict(found: Holdings, held: Holding, rules: RetentionRules, *, now: floa
     if held.linked or (published and _last(current, held)):
         if current is not None and current.pin is not None:
             return Verdict(held, f"readers see it, pinned: {current.pin}")
-        new = current is None or now - current.published_at < rules.stale_seconds
-        may_go = rules.evict_current and held.linked and not held.leased and not new
+        # After a crash between link and record this is not what the record would say was withdrawn, and its readers
+        # would have no time: first a sync mends that.
+        settled = (
+            current is not None
+            and published
+            and _on_record(current, held)
+            and now - current.published_at >= rules.stale_seconds
+        )
+        may_go = rules.evict_current and held.linked and not held.leased and settled
         return Verdict(held, "readers see it", rank=Rank.CURRENT if may_go else None)
     if held.leased:
         return Verdict(held, "a reader holds a lease on it")
-    evicted = _last(current, held) and current is not None and current.evicted
+    evicted = current is not None and current.evicted and _on_record(current, held)
     age = now - ended_at(found, held)
     since = f"{duration(max(age, 0.0))} ago"
     if age < rules.stale_seconds:

@@ -106,7 +106,7 @@ def _stage(base: Path, console: Console) -> Iterator[_Stage]:
         service = Service.build(load(environment), sinks=[view])
         worker = threading.Thread(target=service.run, name="service", daemon=True)
         worker.start()
-        view.step("the worker runs", f"http://127.0.0.1:{service.http.port}/health")
+        view.step("the worker runs", f"http://127.0.0.1:{service.http.port}/")
         try:
             yield _Stage(emulator, place, emulator.client("s3"), service, view, reader)
         finally:
@@ -178,6 +178,6 @@ def _farewell(console: Console, stage: _Stage, base: Path) -> None:
         soft_wrap=True,
     )
     console.print(f"  models   {base / _VOICE} -> {os.readlink(base / _VOICE)}", soft_wrap=True)
-    for path in ("/health", "/ready", "/live", "/metrics", "/docs"):
+    for path in ("/", "/health", "/ready", "/live", "/metrics", "/docs"):
         console.print(f"  {address}{path}", soft_wrap=True)
     console.print(f"  S3, SQS  {stage.emulator.url}  (keys: demo / demo, region {ENVIRONMENT['AWS_REGION']})")

@@ -19,6 +19,7 @@ from modelsync.web.bodies import BoundedBodies
 from modelsync.web.consumers import Report, add_consumers
 from modelsync.web.events import add_events
 from modelsync.web.models import Pages, add_models
+from modelsync.web.reference import add_reference
 from modelsync.web.site import add_page
 from modelsync.web.writing import Commands, add_reconcile, add_writing
 
@@ -80,6 +81,7 @@ def make_api(views: Views, commands: Commands) -> FastAPI:
         title="modelsync",
         version=__version__,
         description="Keeps AI models on a shared volume in step with S3.",
+        docs_url=None,  # these come from another host; `reference` has ours
         redoc_url=None,
     )
     api.add_middleware(BoundedBodies)
@@ -122,6 +124,7 @@ def make_api(views: Views, commands: Commands) -> FastAPI:
     add_reconcile(api, commands)
     add_models(api, model=views.model, models=views.models, states=views.states)
     add_page(api)
+    add_reference(api)
     return api
 
 

@@ -45,12 +45,18 @@ def assets() -> Mapping[str, Asset]:
     """All files of the page by name, read when the page is first asked for: a start costs nothing."""
     found = {}
     for file in (files("modelsync.web") / "page").iterdir():
-        suffix = file.name[file.name.rfind(".") :]
-        if suffix in _TYPES:
-            content = file.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            found[file.name] = Asset(content, _TYPES[suffix], etag)
+        if _suffix(file.name) in _TYPES:
+            found[file.name] = asset_of(file.name, file.read_bytes())
     return found
+
+
+def asset_of(name: str, content: bytes) -> Asset:
+    """Content under a name, whose ending tells what it is."""
+    return Asset(content, _TYPES[_suffix(name)], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
 
 
 def add_page(api: FastAPI) -> None:
@@ -59,17 +65,18 @@ def add_page(api: FastAPI) -> None:
     # No part of the API, so not in its description.
     @api.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index(if_none_match: Annotated[str, Header()] = "") -> Response:
-        return _answer(assets()[_INDEX], if_none_match)
+        return answer(assets()[_INDEX], if_none_match)
 
     @api.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
     async def asset(name: str, if_none_match: Annotated[str, Header()] = "") -> Response:
         found = assets().get(name)
         if found is None or name == _INDEX:
             raise HTTPException(404, "the page has no such file")
-        return _answer(found, if_none_match)
+        return answer(found, if_none_match)
 
 
-def _answer(asset: Asset, if_none_match: str) -> Response:
+def answer(asset: Asset, if_none_match: str) -> Response:
+    """Send it, with what its browser may do with it, unless the browser has it."""
     headers = _HEADERS | {"ETag": asset.etag}
     known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     if known & {asset.etag, "*"}:

@@ -290,7 +290,7 @@ class LocalStaging:
         """Bytes of the volume that a file of the revision takes up already, and that it will be written to."""
         with volume_errors("measure staging"):
             try:
-                found = (self._files / path).lstat()
+                found = os.lstat(f"{self._files}/{path}")  # a Path for each of many files would cost more than the call
             except (FileNotFoundError, NotADirectoryError):
                 return 0
             return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
