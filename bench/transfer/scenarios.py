@@ -72,6 +72,7 @@ ONE = Bucket("one-object", 1, 2 << 30)
 EIGHT = Bucket("eight-objects", 8, 256 << 20)
 COMMITTED = Bucket("committed-object", 1, 1 << 30, committed=True)
 SMALL = Bucket("small-objects", 5000, 64 << 10)
+FEWER = Bucket("fewer-small-objects", 1000, 64 << 10)
 
 SCENARIOS = [
     Scenario("tiny", "One object of 64 KiB, http: what start and end cost", TINY),
@@ -86,6 +87,7 @@ SCENARIOS = [
         ONE,
         "paced",
     ),
+    Scenario("small-s3-like", "1,000 objects of 64 KiB at S3's pace, http", FEWER, "paced"),
     Scenario("commit", "One object of 1 GiB with a commit file, whose SHA-256 is proven too, http", COMMITTED),
     Scenario("commit-s3-like", "The same at S3's pace, http", COMMITTED, "paced"),
 ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
+from modelsync.app.small import SMALL_BYTES
 from modelsync.core.facts import BytesFetched, Fact, Outcome
 from support.world import World
 
@@ -12,8 +15,10 @@ from support.world import World
 class Held(World):
     """Whoever fetches bytes of model `large` waits until `go_on`."""
 
-    begun = threading.Event()
-    go_on = threading.Event()
+    def __init__(self, base: Path) -> None:
+        super().__init__(base, concurrency=1)
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
 
     def observe(self, fact: Fact, /) -> None:
         if isinstance(fact, BytesFetched) and fact.model == "large":
@@ -22,10 +27,12 @@ class Held(World):
         super().observe(fact)
 
 
-def test_a_small_model_does_not_wait_for_the_requests_of_a_large_one(tmp_path: Path) -> None:
-    world = Held(tmp_path, concurrency=1)
+@pytest.mark.parametrize("size_bytes", [7, SMALL_BYTES + 1])
+def test_a_small_model_does_not_wait_for_the_requests_of_a_large_one(tmp_path: Path, size_bytes: int) -> None:
+    world = Held(tmp_path)
     world.upload("large", {"model.onnx": bytes(9 << 20)})
-    world.upload("small", {"model.onnx": b"weights", "config.json": b"{}"})
+    files = {"model.onnx": bytes(size_bytes), "config.json": b"{}"}
+    world.upload("small", files)
     outcomes = []
     thread = threading.Thread(target=lambda: outcomes.append(world.sync("large").outcome))
     thread.start()
@@ -37,4 +44,4 @@ def test_a_small_model_does_not_wait_for_the_requests_of_a_large_one(tmp_path: P
         world.go_on.set()
         thread.join(30)
     assert outcomes == [Outcome.SUCCESS]
-    assert world.read("small") == {"model.onnx": b"weights", "config.json": b"{}"}
+    assert world.read("small") == files

@@ -65,7 +65,7 @@ class Fetcher:
         reservation: Reservation,
         records: dict[RelPath, FileRecord],
     ) -> None:
-        """Bring all files of a revision into staging, durable and proven.
+        """Bring all files of a revision into staging, proven, and durable at the latest when it is sealed.
 
         Each thread works for one model for a moment at a time, so that a large model does not keep
         a small one waiting.
@@ -99,7 +99,6 @@ class Fetcher:
             self._large += large
         try:
             self._run(steps, self._lanes(steps, ahead), context, cancel)
-            staging.settle()
         finally:
             with self._lock:
                 self._large -= large
@@ -136,12 +135,17 @@ class Fetcher:
                     lane = running.pop(task)
                     if task.result():
                         running[lane.threads.submit(take_turn, lane)] = lane
-                    else:  # nothing of its kind is left to begin
-                        running = {task: each for task, each in running.items() if each != lane or not task.cancel()}
+                    else:
+                        running = _without_idle(running, lane)
         except BaseException:
             cancel.set()
             _wait_for(set(running), context)  # no thread may write to staging after this
             raise
+
+
+def _without_idle(running: dict[Future[bool], _Lane], ended: _Lane) -> dict[Future[bool], _Lane]:
+    """Take back what would find nothing left to begin."""
+    return {task: lane for task, lane in running.items() if lane.small != ended.small or not task.cancel()}
 
 
 def _wait_for(running: set[Future[bool]], context: SyncContext) -> None:

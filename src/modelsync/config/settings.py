@@ -90,7 +90,10 @@ class Settings(BaseModel):
     sync_workers: Annotated[int, Field(ge=1, le=64), Note("Models synced at once.")] = 2
     transfer_concurrency: Annotated[
         int, Field(ge=1, le=256),
-        Note("Requests for bytes at once, over all models; two more for small models while a large one is fetched."),
+        Note(
+            "Requests for bytes at once, over all models; two more for small models while a large one is fetched, and"
+            " eight times as many for files of up to 256 KiB."
+        ),
     ] = 8  # fmt: skip
     bandwidth_limit_bytes_per_second: Annotated[int, Field(ge=0), Note("Over all downloads; 0: none.")] = 0
     shutdown_grace_seconds: Annotated[

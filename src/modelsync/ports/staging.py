@@ -86,11 +86,10 @@ class Staging(Protocol):
         ...
 
     def put(self, path: RelPath, etag: str, data: memoryview, crc64nvme: int) -> None:
-        """Write a small file whole, read-only, and put that on record; `settle` makes it durable. Thread-safe."""
-        ...
+        """Write a small file whole, read-only, and put that on record; it is durable at the latest when `seal` ends.
 
-    def settle(self) -> None:
-        """Make durable all that was `put`. What cannot be is discarded."""
+        Any number of threads may.
+        """
         ...
 
     def staged_bytes(self, path: RelPath) -> int:

@@ -239,6 +239,7 @@ class LocalStaging:
         with volume_errors("make the staging directory"):
             self._anew = not directory.exists()
             self._opened: set[RelPath] = set()
+            self._folders = {""}
             self._files = files_of(directory)
             self._root = str(self._files)
             self._files.mkdir(parents=True, exist_ok=True)
@@ -257,9 +258,11 @@ class LocalStaging:
         """Where a file of the revision goes; nothing is in its way."""
         target = f"{self._root}/{path}"
         with volume_errors(f"make room for {path}"), self._lock:
-            if not self._anew or "/" in path or path in self._opened:
+            folder = path.rpartition("/")[0]
+            if not self._anew or path in self._opened or folder not in self._folders:
                 self._make_way(Path(target))
             self._opened.add(path)
+            self._folders.add(folder)
         return target
 
     def begun(self, path: RelPath, etag: str) -> bool:
@@ -281,10 +284,6 @@ class LocalStaging:
                 os.close(descriptor)
                 raise
         self._unsettled.add(path, descriptor)
-
-    def settle(self) -> None:
-        """Make durable all that was `put`."""
-        self._unsettled.settle()
 
     def staged_bytes(self, path: RelPath) -> int:
         """Bytes of the volume that a file of the revision takes up already, and that it will be written to."""
@@ -358,6 +357,7 @@ class LocalStaging:
 
     def seal(self, manifest: Manifest) -> None:
         """Make the revision complete and durable, beside a damaged one of its name."""
+        self._unsettled.settle()
         with volume_errors(f"complete revision {manifest.revision}"):
             for left in (manifest_of(self._directory), lease_of(self._directory)):
                 left.unlink(missing_ok=True)  # by an attempt that died here
