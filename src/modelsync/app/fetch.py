@@ -24,7 +24,7 @@ _TURN_BYTES = 8 << 20
 _AHEAD = 2
 _SMALL_TO_ONE = 8  # requests for small files to one for a part: they cost time, not bytes
 _FILES_PER_CONNECTION = 4  # or a connection is not worth its making
-_REQUEST_BYTES = 256 << 10  # what a small request costs in time, as bytes
+_REQUEST_BYTES = 256 << 10  # what any request costs in time, as bytes
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class _Lane:
 class Fetcher:
     """Shared by all workers: its threads are the budget of requests.
 
-    Small files have threads of their own, and more of them: most of a small request is waiting. Two of those serve
-    small models beside a large one too, whose requests they would wait for else.
+    Small files have threads of their own, and more of them: most of a small request is waiting. Two more are kept for
+    small models while a large one is fetched: else they would wait until its requests end.
     """
 
     def __init__(self, store: ObjectStore, options: FetchOptions, bandwidth: Bandwidth) -> None:
@@ -49,12 +49,13 @@ class Fetcher:
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="transfer")
         self._lock = threading.Lock()
         self._large = 0
+        self._ahead = ThreadPoolExecutor(_AHEAD, thread_name_prefix="transfer-ahead")
         self._many = ThreadPoolExecutor(options.concurrency * _SMALL_TO_ONE, thread_name_prefix="transfer-small")
         self._local = threading.local()
 
     def close(self) -> None:
         """Let go of the threads; what runs ends by its own cancellation."""
-        for threads in (self._threads, self._many):
+        for threads in (self._threads, self._ahead, self._many):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def fetch(
@@ -111,7 +112,7 @@ class Fetcher:
         many = max(most, min(most * _SMALL_TO_ONE, steps.small // _FILES_PER_CONNECTION))
         yield from repeat(_Lane(self._many, small=True), min(many, steps.small))
         yield from repeat(_Lane(self._threads, small=False), min(most, steps.parts))
-        yield from repeat(_Lane(self._many, small=False), min(ahead, steps.parts))
+        yield from repeat(_Lane(self._ahead, small=False), min(ahead, steps.parts))
 
     def _run(self, steps: Steps, lanes: Iterable[_Lane], context: SyncContext, cancel: threading.Event) -> None:
         def take_turn(lane: _Lane) -> bool:

@@ -27,7 +27,7 @@ class FetchOptions(Patience):
     """Bounds of a download.
 
     Attributes:
-        concurrency: requests at once, over all models.
+        concurrency: requests for parts at once, over all models.
         progress_bytes: what an answer must bring to be no failure in a row, or a server could string us
             along byte by byte.
         floor_bytes_per_second: what a request must bring over its whole time, interruptions and all.

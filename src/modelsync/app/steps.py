@@ -45,8 +45,10 @@ class Steps:
         self._small = SmallFiles(source, staging, build.revision)
         self._lock = threading.Lock()
         self._open: set[FileFetch] = set()
-        small = [file for file in build.files if self._small.takes(file)]
-        others = [file for file in build.files if not self._small.takes(file)]
+        small: list[PlannedFile] = []
+        others: list[PlannedFile] = []
+        for file in build.files:
+            (small if self._small.takes(file) else others).append(file)
         self._small_steps = (Step(file.object.size_bytes, partial(self._bring_small, file)) for file in small)
         self._part_steps = (step for file in others for step in self._begin(file))
         self.small = len(small)
