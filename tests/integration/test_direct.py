@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from modelsync.adapters.volume.direct import BLOCK_BYTES, DirectWriter, on_local_disk
+from modelsync.adapters.volume.staging import Journal, LocalStagedFile
 from modelsync.core.facts import Outcome
+from modelsync.core.names import RelPath
+from modelsync.core.parts import MIB, Span
 from support.world import World
 
 LARGE = os.urandom(1 << 20) * 40 + b"tail"
@@ -61,3 +64,30 @@ def test_a_download_broken_off_at_odd_places_is_right_to_the_byte(disk: Path) ->
     world.store.plan("get", "break", None, "break", "break")
     assert world.sync("alice").outcome is Outcome.SUCCESS
     assert world.read("alice") == {"model.onnx": LARGE}
+
+
+def in_cache(path: Path, offset: int) -> bool:
+    """Whether a read that must not wait for the disk finds the bytes."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.preadv(descriptor, [bytearray(BLOCK_BYTES)], offset, os.RWF_NOWAIT) > 0
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def test_the_page_cache_has_what_is_read_again_and_only_until_then(disk: Path) -> None:
+    content = aligned(os.urandom(MIB))
+    path = disk / "file"
+    staged = LocalStagedFile(str(path), RelPath("file"), 3 * MIB, "e", Journal(disk / "journal"), direct=True)
+    staged.keep_at_hand()
+    staged.write(0, content)
+    staged.write(MIB, content, passing=True)
+    staged.write(2 * MIB, content)
+    assert [in_cache(path, start) for start in (0, MIB, 2 * MIB)] == [True, False, True]
+    staged.let_go(Span(0, MIB))
+    assert [in_cache(path, start) for start in (0, MIB, 2 * MIB)] == [False, False, True]
+    staged.finish()
+    staged.close()
+    assert path.read_bytes() == bytes(content) * 3

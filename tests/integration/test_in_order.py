@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from fakes.store import FakeStore
+from modelsync.adapters.volume import staging
 from modelsync.adapters.volume.staging import LocalStagedFile
 from modelsync.core.facts import FileVerified, Outcome
+from modelsync.core.names import ModelId
 from modelsync.core.objects import RemoteObject
 from modelsync.core.parts import Span, split
 from modelsync.errors import StoreDenied
-from modelsync.ports import Body
+from modelsync.ports import Body, Part
 from support.world import World
 
 LARGE = os.urandom(1 << 20) * 40 + b"end"
@@ -92,6 +95,42 @@ def test_by_many_connections_all_demands_take_at_most_one_pass(
 ) -> None:
     proven(committed(tmp_path, FakeStore(checksums=checksums), concurrency))
     assert len(read) == len(set(read)) <= len(PARTS)
+
+
+def test_what_was_read_again_is_let_go_of_at_once(
+    tmp_path: Path, read: list[Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Span] = []
+    monkeypatch.setattr(LocalStagedFile, "let_go", lambda _, span: told.append(span))
+    proven(committed(tmp_path, FakeStore(), concurrency=3))
+    assert told == read
+
+
+def test_a_part_that_the_disk_does_not_take_is_fetched_again(
+    tmp_path: Path, store: OrderedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second and third part are read again, since the first one comes last."""
+    first, _, third = PARTS
+    store.gates = {first: threading.Event()}
+    record = LocalStagedFile.record
+
+    def recorded(staged: LocalStagedFile, part: Part) -> None:
+        record(staged, part)
+        if part.span == third:
+            store.gates[first].set()
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(LocalStagedFile, "record", recorded)
+    monkeypatch.setattr(staging, "on_local_disk", lambda _: True)
+    world = committed(tmp_path, store, concurrency=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "write_out", failing)
+        result = world.sync("alice")
+    assert (result.outcome, world.volume.linked(ModelId("alice"))) == (Outcome.ERROR, None)
+    assert "cannot make model.onnx durable" in result.reason
+    proven(world)
 
 
 def test_what_came_before_its_turn_is_read_while_later_parts_still_arrive(

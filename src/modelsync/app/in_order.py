@@ -81,6 +81,7 @@ class InOrder:
                 self._check()
                 for each in self._hashers.values():
                     each.update(chunk)
+            self._staged.let_go(following)
             with self._lock:
                 self._taken += 1
                 self._busy = False

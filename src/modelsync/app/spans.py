@@ -235,7 +235,7 @@ class Sink:
 
     def take(self, data: memoryview) -> None:
         """Write the next bytes and compute on."""
-        self._staged.write(self.offset, data)
+        self._staged.write(self.offset, data, passing=bool(self._in_order))
         self._crc.update(data)
         for other in (*self.extra.values(), *self._in_order):
             other.update(data)

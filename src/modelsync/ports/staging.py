@@ -35,8 +35,8 @@ class StagedFile(Protocol):
         """Parts that an earlier attempt put on record: they count if the bytes there still have their checksums."""
         ...
 
-    def write(self, offset: int, data: memoryview) -> None:
-        """Write bytes at an offset."""
+    def write(self, offset: int, data: memoryview, *, passing: bool = False) -> None:
+        """Write bytes at an offset; `passing`: nobody reads them again, whatever `keep_at_hand` said."""
         ...
 
     def record(self, part: Part) -> None:
@@ -49,6 +49,10 @@ class StagedFile(Protocol):
 
     def keep_at_hand(self) -> None:
         """Take note that what is written from now on will be read before the file is finished."""
+        ...
+
+    def let_go(self, span: Span) -> None:
+        """Take note that a span's bytes were read, and are not again."""
         ...
 
     def finish(self) -> None:

@@ -81,6 +81,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 _libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 _SYNC_FILE_RANGE_WRITE = 2
+_SYNC_FILE_RANGE_WRITE_AND_WAIT = 1 | 2 | 4
+_NO_SUCH_CALL = {errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def allocate(descriptor: int, size_bytes: int) -> None:
@@ -96,7 +98,7 @@ def allocate(descriptor: int, size_bytes: int) -> None:
         code = ctypes.get_errno()
         if code == errno.EINTR:
             continue
-        if code in {errno.EOPNOTSUPP, errno.ENOSYS}:
+        if code in _NO_SUCH_CALL:
             return
         raise OSError(code, os.strerror(code))
 
@@ -104,6 +106,19 @@ def allocate(descriptor: int, size_bytes: int) -> None:
 def start_write_back(descriptor: int, offset: int, count: int) -> None:
     """Let the disk begin with these bytes, so that little is left for fsync; errors show there."""
     _libc.sync_file_range(descriptor, offset, count, _SYNC_FILE_RANGE_WRITE)
+
+
+def write_out(descriptor: int, offset: int, count: int) -> None:
+    """Wait until the disk has these bytes, if not yet durably, and drop them from the page cache.
+
+    Raises:
+        OSError: it does not take them. The kernel has told that now, and would not tell it by fsync.
+    """
+    if _libc.sync_file_range(descriptor, offset, count, _SYNC_FILE_RANGE_WRITE_AND_WAIT):
+        code = ctypes.get_errno()
+        if code not in _NO_SUCH_CALL:
+            raise OSError(code, os.strerror(code))
+    os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_DONTNEED)
 
 
 def sync_directory(path: Path) -> None:

@@ -23,6 +23,7 @@ from modelsync.adapters.volume.files import (
     sync_directory,
     volume_errors,
     write_new,
+    write_out,
 )
 from modelsync.adapters.volume.paths import ModelPaths, files_of, journal_of, lease_of, manifest_of
 from modelsync.adapters.volume.reading import chunks_of
@@ -163,11 +164,12 @@ class LocalStagedFile:
             yield buffer[:count]
             offset += count
 
-    def write(self, offset: int, data: memoryview) -> None:
-        """Write bytes at an offset."""
+    def write(self, offset: int, data: memoryview, *, passing: bool = False) -> None:
+        """Write bytes at an offset; past the page cache, unless they are read again."""
+        direct = self._direct if passing or not self._at_hand else None
         with volume_errors(f"write {self._name}"):
             while data:
-                count = self._direct.write(offset, data) if self._direct and not self._at_hand else 0
+                count = direct.write(offset, data) if direct else 0
                 if not count:
                     count = self._write_cached(offset, data)
                 data, offset = data[count:], offset + count
@@ -191,6 +193,16 @@ class LocalStagedFile:
     def keep_at_hand(self) -> None:
         """Leave the disk's bytes in the page cache from now on."""
         self._at_hand = True
+
+    def let_go(self, span: Span) -> None:
+        """Have a span's bytes written, and out of the page cache."""
+        if self._direct and self._at_hand:
+            with volume_errors(f"make {self._name} durable"):
+                try:
+                    write_out(self._descriptor, span.start, span.size_bytes)
+                except OSError:
+                    self.discard()
+                    raise
 
     def finish(self) -> None:
         """Make the bytes durable and read-only. On NFS a full disk shows only here.
