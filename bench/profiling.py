@@ -30,13 +30,14 @@ SETTING = f"""The scenarios of the two chapters above, {ROUNDS} rounds and one t
 profilers. CPU, by perf: a sample within a system call counts for that call, any other for the library it is in. Python,
 by py-spy: whoever holds the interpreter, counted for the innermost function of modelsync."""
 READING = """
-What keeps the missed targets: the start of Python and its imports, which is most of a small transfer and a good part of
-a large one, and which programs in Go do not have; with TLS, OpenSSL and one more copy of every byte through Python's
-buffers; for many small objects, Python's work on each request and record, and the syncs that peers leave out; for
-unchanged objects, Python's reading of the listing and of each model's record. The kernel's share of receiving is
-every client's. At S3's pace, which is not here since it is spent waiting: each of the eight connections asks for eight
-parts of 32 MiB, and waits 20 ms for the first byte of each; the listings before and after, and the look for uploads in
-progress, wait as long.
+What keeps the missed targets: the start of Python and its imports, which is most of a small transfer and a good part
+of a large one, and which programs in Go do not have; for large objects the disk, which has modelsync's bytes at the
+end, where rclone's are in memory; with TLS, OpenSSL and one more copy of every byte through Python's buffers; for
+many small objects, Python's work on each request and record, and the syncs that peers leave out; for unchanged
+objects, Python's reading of the listing and of each model's record. The kernel's share of receiving is every
+client's. At S3's pace, which is not here since it is spent waiting: each of the eight connections asks for eight
+parts of 32 MiB, and waits 20 ms for the first byte of each; the listings before and after, and the look for uploads
+in progress, wait as long.
 """
 
 _LIBRARIES = {
