@@ -30,7 +30,7 @@ assert len(V2["model.onnx"]) > 16 * MIB, "large enough for two parts"
 
 
 def world(base: Path, files: dict[str, bytes]) -> World:
-    """A worker of its own on the volume; one connection, so that steps come in one order."""
+    """A worker of its own on the volume; one connection for large files, so that steps come in much the same order."""
     store = FakeStore()
     made = World(base, store=store, concurrency=1, rules=DeletionRules(grace_seconds=0))
     made.upload("alice", files)

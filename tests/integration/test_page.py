@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI
 
-from modelsync.web.options import HttpOptions
-from modelsync.web.server import HttpServer
 from modelsync.web.site import add_page, assets
+from support.http import ask, serving
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     api = FastAPI(docs_url=None, redoc_url=None)
     add_page(api)
-    server = HttpServer(HttpOptions("127.0.0.1", 0), api)
-    server.start()
-    yield server.port
-    server.stop()
-
-
-def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    body = answer.read().decode()
-    connection.close()
-    return answer.status, answer.headers, body
+    with serving(api) as port:
+        yield port
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from html import unescape
 import pytest
 
 from modelsync.web.api import Views, make_api
-from modelsync.web.options import HttpOptions
 from modelsync.web.reference import described
-from modelsync.web.server import HttpServer
 from modelsync.web.writing import Commands
+from support.http import ask, serving
 
 
 def _off(*_: object) -> None:
@@ -24,19 +22,8 @@ def _off(*_: object) -> None:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     api = make_api(Views(*[_off] * 10), Commands("token", *[_off] * 5))  # type: ignore[arg-type]
-    server = HttpServer(HttpOptions("127.0.0.1", 0), api)
-    server.start()
-    yield server.port
-    server.stop()
-
-
-def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    body = answer.read().decode()
-    connection.close()
-    return answer.status, answer.headers, body
+    with serving(api) as port:
+        yield port
 
 
 def test_every_call_and_all_that_is_sent_and_answered_is_on_it(port: int) -> None:

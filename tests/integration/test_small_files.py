@@ -49,35 +49,28 @@ class Gauge:
             self._now -= 1
 
 
-def test_eight_times_as_many_requests_are_made_for_small_files(tmp_path: Path) -> None:
-    world = World(tmp_path, concurrency=2)
-    files = many(79)
+def most_at_once(base: Path, files: dict[str, bytes], wanted: int) -> int:
+    """How many requests are made at the same time for a model, with a `TRANSFER_CONCURRENCY` of 2."""
+    world = World(base, concurrency=2)
     world.upload("alice", files)
-    gauge = Gauge(16)
-    world.store.plan("get", *[gauge] * 80)
+    gauge = Gauge(wanted)
+    world.store.plan("get", *[gauge] * len(files))
     assert world.sync("alice").outcome is Outcome.SUCCESS
-    assert gauge.most == 16
     assert world.read("alice") == files
+    return gauge.most
+
+
+def test_eight_times_as_many_requests_are_made_for_small_files(tmp_path: Path) -> None:
+    assert most_at_once(tmp_path, many(79), wanted=16) == 16
 
 
 def test_a_few_small_files_are_not_worth_a_connection_each(tmp_path: Path) -> None:
-    world = World(tmp_path, concurrency=2)
-    world.upload("alice", many(11))
-    gauge = Gauge(3)
-    world.store.plan("get", *[gauge] * 12)
-    assert world.sync("alice").outcome is Outcome.SUCCESS
-    assert gauge.most == 3
+    assert most_at_once(tmp_path, many(11), wanted=3) == 3
 
 
 def test_what_is_larger_keeps_to_the_budget_of_requests(tmp_path: Path) -> None:
-    world = World(tmp_path, concurrency=2)
     files = {f"{number}.onnx": os.urandom(SMALL_BYTES + 1) for number in range(8)}
-    world.upload("alice", files)
-    gauge = Gauge(2)
-    world.store.plan("get", *[gauge] * 8)
-    assert world.sync("alice").outcome is Outcome.SUCCESS
-    assert gauge.most == 2
-    assert world.read("alice") == files
+    assert most_at_once(tmp_path, files, wanted=2) == 2
 
 
 def test_small_files_do_not_wait_for_a_large_one(tmp_path: Path) -> None:
