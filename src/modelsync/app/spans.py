@@ -134,7 +134,8 @@ class Source:
         except StoreUnavailable as error:
             failure = error
         self.bandwidth.pay(got, self.cancel)
-        context.observe(BytesFetched(context.model, context.sync_id, got))
+        if got:
+            context.observe(BytesFetched(context.model, context.sync_id, got))
         return Answer(details, data[:got], failure)
 
     def check(self) -> None:

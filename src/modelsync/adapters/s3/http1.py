@@ -198,8 +198,9 @@ class Response:
             self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self._lines.append((name, value))
+        """Take a header; those behind a chunked body are none of ours."""
+        if not self._final:
+            self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         """See the end of the head."""

@@ -301,7 +301,7 @@ class LocalStaging:
         """Bytes of the volume that a file of the revision takes up already, and that it will be written to."""
         with volume_errors("measure staging"):
             try:
-                found = os.lstat(f"{self._files}/{path}")  # a Path for each of many files would cost more than the call
+                found = os.lstat(f"{self._root}/{path}")  # a Path for each of many files would cost more than the call
             except (FileNotFoundError, NotADirectoryError):
                 return 0
             return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
@@ -346,7 +346,7 @@ class LocalStaging:
     @property
     def directory(self) -> str:
         """Where the files are."""
-        return str(self._files)
+        return self._root
 
     def read(self, path: RelPath) -> Iterator[memoryview]:
         """The bytes of a complete file in order."""
